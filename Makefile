@@ -1,0 +1,37 @@
+# make demo   environment, then the main job on a mock galaxy: simulate, read back, fit, report (into demo/)
+# make test   environment, then style, types and all tests
+# make clean  remove what the two above made
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Two processes at once: what the smallest machine we care for has. Numerical libraries stay on one thread each.
+WORKERS ?= 2
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+
+.PHONY: env demo test lint clean
+
+env: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
+	  (echo "kinms needs Python 3.11 or newer; say which with make PYTHON=python3.12" && exit 1)
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+demo: env
+	$(BIN)/python data/make_demo.py demo
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -W error -n $(WORKERS) --dist worksteal
+
+clean:
+	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache *.egg-info
