@@ -2,7 +2,9 @@
 # make test   environment, then style, types and all tests
 # make clean  remove what the two above made
 
-PYTHON ?= python3.11
+# The first Python on the path that is new enough.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -16,8 +18,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 env: $(STAMP)
 
 $(STAMP): pyproject.toml
-	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
-	  (echo "kinms needs Python 3.11 or newer; say which with make PYTHON=python3.12" && exit 1)
+	@test -n "$(PYTHON)" || (echo "kinms needs Python 3.11 or newer; say which with make PYTHON=..." && exit 1)
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	touch $@

@@ -79,6 +79,9 @@ def _line_cdf(x, s, a, b, table):
     The boxes are the spread of velocity across a cell of the sky, which has its own gradient along x and y.
     Boxes far narrower than the rest are left out: the differences below would lose all digits.
     """
+    reach = REACH * s + 0.5 * (a + b)
+    if abs(x) >= reach > 0.0:
+        return 1.0 if x > 0.0 else 0.0
     scale = s + a
     if a <= 1e-3 * s or a <= 0.0:
         if s <= 0.0:
@@ -94,6 +97,7 @@ def _line_cdf(x, s, a, b, table):
 
 @njit(**_JIT)
 def _deposit(cube, pixel, u, sigma, weight, width_a, width_b, table):
+    # Widths below a millionth of a channel are none: differences of distribution functions would lose their digits.
     nv = cube.shape[1]
     boxes = width_a.size > 0
     a = b = 0.0
@@ -101,10 +105,12 @@ def _deposit(cube, pixel, u, sigma, weight, width_a, width_b, table):
         w = weight[n]
         if w == 0.0:
             continue
-        s = sigma[n]
+        s = sigma[n] if sigma[n] > 1e-6 else 0.0
         if boxes:
             a, b = max(width_a[n], width_b[n]), min(width_a[n], width_b[n])
-            if 0.0 < a < 0.3 * s:
+            if a < 1e-6:
+                a = b = 0.0
+            elif a < 0.3 * s:
                 # A box much narrower than the Gaussian only adds its variance (the next term is below 1e-5).
                 s, a, b = math.sqrt(s * s + (a * a + b * b) / 12.0), 0.0, 0.0
         reach = REACH * s + 0.5 * (a + b)

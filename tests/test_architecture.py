@@ -1,0 +1,89 @@
+"""The house has one staircase: imports go down only, and none hides inside a function unless it has a reason."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PACKAGES = ("kinms", "gastimator_bridge")
+FLOORS = {
+    "kinms.errors": 0,
+    "kinms.records": 1,
+    "kinms.kernels": 1,
+    "kinms.files": 1,
+    "kinms.profiles": 2,
+    "kinms.grid": 2,
+    "kinms.disc": 3,
+    "kinms.convolution": 3,
+    "kinms.evaluators": 4,
+    "kinms.cube": 5,
+    "kinms.noise": 6,
+    "kinms.fits_header": 6,
+    "kinms.fits_io": 7,
+    "kinms.priors": 8,
+    "kinms.likelihood": 9,
+    "gastimator_bridge": 10,
+    "kinms.fitting": 11,
+    "kinms.plots": 12,
+    "kinms.config": 13,
+    "kinms.legacy": 14,
+    "kinms.cli": 15,
+    "kinms.__main__": 16,
+    "kinms": 17,
+}
+# Optional or slow to import: plotting and whole applications are loaded when asked for.
+LAZY = {"kinms.plots", "kinms.fitting", "kinms.config", "kinms.fits_io", "kinms.utils.KinMS_figures", "kinms.noise"}
+
+
+def modules():
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"), path
+
+
+def floor(name):
+    parts = name.split(".")
+    while parts:
+        if ".".join(parts) in FLOORS and not (parts == ["kinms"] and name != "kinms"):
+            return FLOORS[".".join(parts)]
+        parts = parts[:-1]
+    raise KeyError(name)
+
+
+def imported(tree, name):
+    """(module, inside a function?) for every import of our own, those for type checkers left out."""
+    skip = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            skip.update(ast.walk(node))
+    functions = [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    inner = {n for f in functions for n in ast.walk(f)}
+    for node in ast.walk(tree):
+        if node in skip:
+            continue
+        if isinstance(node, ast.Import):
+            targets = [a.name for a in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            targets = [node.module]
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            pytest.fail(f"{name} uses a relative import")
+        else:
+            continue
+        for target in targets:
+            if target.split(".")[0] in PACKAGES:
+                yield target, node in inner
+
+
+@pytest.mark.parametrize(("name", "path"), list(modules()), ids=lambda x: x if isinstance(x, str) else "")
+def test_imports_go_down(name, path):
+    for target, _ in imported(ast.parse(path.read_text()), name):
+        if name.split(".")[0] == target.split(".")[0] == "gastimator_bridge":
+            continue
+        assert floor(target) < floor(name), f"{name} (floor {floor(name)}) imports {target} (floor {floor(target)})"
+
+
+@pytest.mark.parametrize(("name", "path"), list(modules()), ids=lambda x: x if isinstance(x, str) else "")
+def test_no_import_of_ours_hides_in_a_function(name, path):
+    for target, hidden in imported(ast.parse(path.read_text()), name):
+        assert not hidden or target in LAZY or target.startswith("gastimator_bridge"), f"{name} hides {target}"
