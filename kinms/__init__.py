@@ -1,6 +1,15 @@
-"""Kinematic models of galaxies in spectral-line datacubes: simulate, read, fit, plot."""
+"""Kinematic models of galaxies in spectral-line datacubes: simulate, read, fit, plot.
 
+>>> import kinms as km
+>>> light, rotation = km.ExponentialDisc(scale=3.0), km.ArctanCurve(v_max=100.0, r_turn=1.0)
+>>> disc = km.Disc(surface_brightness=light, rotation=rotation, inc=40, pa=30)
+>>> km.simulate(disc, km.CubeGrid((16, 48, 48), cell=1.0, dv=20.0), km.Beam(4.0)).data.shape
+(16, 48, 48)
+"""
+
+import importlib
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
 
 from kinms.cube import Cube, Model, Sampling, SpectralAxis, Stats, simulate
 from kinms.disc import Cloudlets, Disc
@@ -33,7 +42,117 @@ from kinms.profiles import (
     TanhCurve,
 )
 
+# The class, not the module of that name: scripts say ``from kinms import radial_motion``.
+from kinms.radial_motion import radial_motion
+
+if TYPE_CHECKING:
+    from kinms.fits_io import describe, read_cube, read_obspars, write_cube
+    from kinms.fitting import FitResult, fit
+    from kinms.legacy import KinMS
+    from kinms.likelihood import InflatedNoise, Posterior, WhiteNoise
+    from kinms.noise import correlated_noise, detection_mask, estimate_rms
+    from kinms.plots import channel_figure, corner_figure, summary_figure
+    from kinms.posterior import DiscPosterior
+    from kinms.priors import IsotropicInclination, LogUniform, Normal, TruncatedNormal, Uniform
+
+# Loaded when first asked for: they bring FITS, samplers and plotting with them.
+_LAZY = {
+    "DiscPosterior": "posterior",
+    "FitResult": "fitting",
+    "InflatedNoise": "likelihood",
+    "IsotropicInclination": "priors",
+    "KinMS": "legacy",
+    "LogUniform": "priors",
+    "Normal": "priors",
+    "Posterior": "likelihood",
+    "TruncatedNormal": "priors",
+    "Uniform": "priors",
+    "WhiteNoise": "likelihood",
+    "channel_figure": "plots",
+    "corner_figure": "plots",
+    "correlated_noise": "noise",
+    "describe": "fits_io",
+    "detection_mask": "noise",
+    "estimate_rms": "noise",
+    "fit": "fitting",
+    "read_cube": "fits_io",
+    "read_obspars": "fits_io",
+    "summary_figure": "plots",
+    "write_cube": "fits_io",
+}
+
+__all__ = [
+    "ArctanCurve",
+    "AsymmetricDrift",
+    "Beam",
+    "BisymmetricFlow",
+    "Cloudlets",
+    "ConfigError",
+    "Cube",
+    "CubeGrid",
+    "Disc",
+    "DiscPosterior",
+    "ExponentialDisc",
+    "FileError",
+    "FitResult",
+    "FlatCurve",
+    "GaussianRing",
+    "HeaderError",
+    "InflatedNoise",
+    "InputError",
+    "InputTypeError",
+    "IsotropicInclination",
+    "KeplerianCurve",
+    "KinMS",
+    "KinmsError",
+    "KinmsWarning",
+    "LogUniform",
+    "LopsidedFlow",
+    "Model",
+    "Normal",
+    "OutputExistsError",
+    "Posterior",
+    "RadialFlow",
+    "Sampling",
+    "SamplingError",
+    "SersicDisc",
+    "SpectralAxis",
+    "Stats",
+    "TableCurve",
+    "TableProfile",
+    "TanhCurve",
+    "TruncatedNormal",
+    "Uniform",
+    "UnknownNameError",
+    "WhiteNoise",
+    "channel_figure",
+    "corner_figure",
+    "correlated_noise",
+    "describe",
+    "detection_mask",
+    "estimate_rms",
+    "fit",
+    "radial_motion",
+    "read_cube",
+    "read_obspars",
+    "simulate",
+    "summary_figure",
+    "write_cube",
+]
+
 try:
     __version__ = version("kinms")
-except PackageNotFoundError:
+except PackageNotFoundError:  # run from a source tree that was not installed
     __version__ = "4.0.0.dev0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'kinms' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"kinms.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -424,7 +424,8 @@ def _complaints(
     if disc.flux and not sample.spectra.any():
         said.append("The disc lies wholly outside the field or the velocity range: the cube is zero everywhere.")
     elif lost > 0.01:
-        said.append(f"{100 * lost:.1f} % of the flux lies outside the cube and is lost.")
+        # One digit: in a fit by script the share changes at every step, and each new text would be shown again.
+        said.append(f"About {100 * lost:.0g} % of the flux lies outside the cube and is lost.")
     if beam is not None:
         bmin = float(beam.bmin or 0.0)
         if bmin < 2.0 * grid.cell:

@@ -414,6 +414,8 @@ class TableCurve(RotationLaw):
 class AsymmetricDrift(RotationLaw):
     """v = sqrt(v_circ^2 - sigma^2), zero where sigma is the larger: rotation slowed by pressure support.
 
+    The sign of v_circ is kept.
+
     Parameters
     ----------
     rotation : RotationLaw
@@ -433,7 +435,8 @@ class AsymmetricDrift(RotationLaw):
     def __call__(self, r: Any) -> FloatArray:
         """Return v at radii ``r``."""
         sigma = self.sigma(r) if isinstance(self.sigma, TableCurve) else self.sigma
-        return np.asarray(np.sqrt(np.maximum(self.rotation(r) ** 2 - sigma**2, 0.0)))
+        v_circ = self.rotation(r)
+        return np.asarray(np.sign(v_circ) * np.sqrt(np.maximum(v_circ**2 - sigma**2, 0.0)))
 
 
 class Flow(Record):

@@ -48,12 +48,13 @@ def unwrap(samples: FloatArray, prior: Prior) -> FloatArray:
     prior : Prior
         Tells whether the parameter is periodic, and its period.
     """
-    if not prior.is_periodic:
+    if not prior.is_periodic or samples.size == 0:
         return samples
     low, high = prior.bounds
     period = high - low
     phase = np.exp(2j * np.pi * (samples - low) / period)
-    mean = low + np.angle(phase.mean()) / (2.0 * np.pi) * period
+    # The mean itself in range, so that plots show the numbers that tables give.
+    mean = prior.wrap(low + np.angle(phase.mean()) / (2.0 * np.pi) * period)
     return np.asarray(mean + np.mod(samples - mean + 0.5 * period, period) - 0.5 * period)
 
 
@@ -277,8 +278,11 @@ class FitResult:
             error = min((e for e in (row["minus"], row["plus"]) if e > 0.0), default=0.0)
             median, minus, plus, best = (_number(row[key], error) for key in ("median", "minus", "plus", "best"))
             lines.append(f"{row['name']:{width}}{median:>11}{minus:>9}{plus:>9}{best:>11}  {row['unit']}".rstrip())
-        kept_values = ", ".join(f"{name} = {value:.6g}" for name, value in self.fixed().items())
-        lines += textwrap.wrap(f"Fixed: {kept_values}", 80, break_on_hyphens=False) if kept_values else []
+        kept_values = ", ".join(
+            f"{name}\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{value:.6g}" for name, value in self.fixed().items()
+        )
+        fixed = textwrap.wrap(f"Fixed: {kept_values}", 80, break_on_hyphens=False) if kept_values else []
+        lines += [line.replace("\N{NO-BREAK SPACE}", " ") for line in fixed]
         return "\n".join(lines)
 
     def verdict(self) -> str:
@@ -299,8 +303,8 @@ class FitResult:
         """Write everything into a directory; each file appears complete or not at all, numbers before pictures.
 
         ``parameters.ecsv``, ``result.json``, ``chain.fits``, ``run.log``, ``model.fits``, ``residual.fits``,
-        ``summary.png``, ``channels.png``, ``corner.png``, and ``config.toml`` if its text is given. ``chain.fits``
-        holds no clock times: the same seed gives the same bytes.
+        ``summary.png``, ``channels.png``, ``corner.png`` (given more samples than parameters), and ``config.toml`` if
+        its text is given. ``chain.fits`` holds no clock times: the same seed gives the same bytes.
 
         Parameters
         ----------
@@ -340,8 +344,9 @@ class FitResult:
             "residual.fits": lambda path: write_cube(path, self.residual),
             "summary.png": lambda path: self._summary_figure().savefig(path),
             "channels.png": lambda path: self._channel_figure().savefig(path),
-            "corner.png": lambda path: self.corner().savefig(path),
         }
+        if len(self.samples) > len(self.names):  # fewer, of a run that was interrupted early, fill no picture
+            writers["corner.png"] = lambda path: self.corner().savefig(path)
         for name, write in writers.items():
             _write_atomically(target / name, write)
         return target

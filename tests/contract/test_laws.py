@@ -84,6 +84,7 @@ def test_kepler_and_courteau_by_hand():
     assert KeplerianCurve(1.0, 0.206264806247)(1.0) == pytest.approx(0.0655814, rel=1e-5)
     assert ArctanCurve(200.0, 2.0)(2.0) == pytest.approx(100.0)
     assert AsymmetricDrift(FlatCurve(100.0), 60.0)(1.0) == pytest.approx(80.0)
+    assert AsymmetricDrift(FlatCurve(-100.0), 60.0)(1.0) == pytest.approx(-80.0)
     assert AsymmetricDrift(FlatCurve(50.0), TableCurve([0, 1], [60.0, 60.0]))(1.0) == 0.0
 
 

@@ -31,7 +31,12 @@ def test_zero_width_puts_all_in_one_channel():
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.floats(2.0, 10.0), st.floats(0.0, 1.0), st.floats(0.0, 4.0), st.floats(0.0, 1.0))
+@given(
+    st.floats(2.0, 10.0),
+    st.one_of(st.just(0.0), st.floats(0.01, 1.0)),
+    st.one_of(st.just(0.0), st.floats(0.01, 4.0)),
+    st.floats(0.0, 1.0),
+)
 def test_line_spread_over_two_boxes(u, sigma, a, ratio):
     b = a * ratio
     got = line(u, sigma, a, b)

@@ -1,0 +1,6 @@
+"""``python -m kinms``: the command line."""
+
+from kinms.cli import run
+
+if __name__ == "__main__":
+    run()

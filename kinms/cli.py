@@ -1,0 +1,376 @@
+"""The command line: ``kinms info``, ``kinms simulate`` and ``kinms fit``.
+
+Exit status: 0; 1 where sampling could not go on; 2 for bad input, with one line on stderr that says what to change;
+130 after Ctrl-C, with what had been sampled saved.
+
+What is slow to import is imported by the command that needs it, so that help and mistakes are quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import importlib.metadata
+import json
+import logging
+import math
+import shlex
+import sys
+import textwrap
+import traceback
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from kinms.errors import FileError, KinmsError, KinmsWarning, OutputExistsError, SamplingError
+
+if TYPE_CHECKING:
+    from kinms.config import Config
+    from kinms.cube import Cube
+    from kinms.results import FitResult
+
+__all__ = ["main", "run"]
+
+#: Columns of a terminal.
+WIDTH = 80
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line."""
+        self.exit(BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+class Journal(logging.Handler):
+    """What is said to the user, and kept for the log of a run.
+
+    Warnings wait until the input has proved good, so that one line says what is wrong with bad input.
+
+    Parameters
+    ----------
+    quiet : bool
+        Whether to say nothing but warnings.
+
+    Attributes
+    ----------
+    lines : list of str
+        All that was said, and the warnings; not what the package logged.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        super().__init__(logging.INFO)
+        self.quiet = quiet
+        self.lines: list[str] = []
+        self._waiting: list[str] | None = []
+
+    def say(self, text: str = "") -> None:
+        """Print on stdout."""
+        self.lines += text.splitlines() or [""]
+        if not self.quiet:
+            print(text, flush=True)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print what the package logs: it has begun to work."""
+        self.release()
+        text = record.getMessage()
+        if not self.quiet and f"warning: {text}" not in self.lines:
+            print(textwrap.fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False), flush=True)
+
+    def release(self) -> None:
+        """Print the warnings that were held back, and from now on at once."""
+        for line in self._waiting or []:
+            print(line, file=sys.stderr)
+        self._waiting = None
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take warnings, one line each and none of them twice, and what the package logs."""
+
+        def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+            text = " ".join(str(message).split())
+            line = f"warning: {text if category is KinmsWarning else f'{category.__name__}: {text}'}"
+            if line in self.lines:
+                return
+            self.lines.append(line)
+            if self._waiting is None:
+                print(line, file=sys.stderr)
+            else:
+                self._waiting.append(line)
+
+        logger = logging.getLogger("kinms")
+        level = logger.level
+        logger.setLevel(logging.INFO)
+        logger.addHandler(self)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("always", KinmsWarning)
+                warnings.showwarning = show
+                yield
+        finally:
+            logger.removeHandler(self)
+            logger.setLevel(level)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments after the name of the program; default those of the process.
+
+    Examples
+    --------
+    >>> main(["fit"])
+    2
+    """
+    try:
+        args = _parser().parse_args(argv)
+    except SystemExit as stop:  # argparse's way out, of --help too
+        return int(stop.code or 0)
+    journal = Journal(quiet=getattr(args, "quiet", False))
+    journal.lines.append(shlex.join(["kinms", *(sys.argv[1:] if argv is None else argv)]))
+    try:
+        with journal.listening():
+            status = int(args.command(args, journal))
+        journal.release()
+        return status
+    except KeyboardInterrupt:
+        print("\nkinms: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (KinmsError, OSError) as error:
+        if args.debug:
+            traceback.print_exc()
+        print(f"kinms: {' '.join(str(error).split())}", file=sys.stderr)
+        return FAILED if isinstance(error, SamplingError) else BAD_INPUT
+
+
+def run() -> NoReturn:
+    """Run the command that the process was started with, and exit."""
+    sys.exit(main())
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = _Parser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show where in the program an error came from")
+    parser = _Parser(prog="kinms", description="Kinematic models of galaxies in spectral-line datacubes.")
+    parser.add_argument("--version", action="version", version=f"kinms {_version()}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+
+    info = commands.add_parser("info", parents=[common], help="show what a cube is", description=_info.__doc__)
+    info.add_argument("cube", metavar="CUBE.fits", help="FITS cube")
+    info.add_argument("--json", action="store_true", help="print one JSON object")
+    info.add_argument("--hdu", metavar="N", type=_hdu, help="number or name of the HDU that holds the cube")
+    info.add_argument("--rest-frequency", metavar="HZ", type=float, help="of the line, in place of the header's")
+    info.set_defaults(command=_info)
+
+    simulate = commands.add_parser(
+        "simulate", parents=[common], help="make the cube of a disc", description=_simulate.__doc__
+    )
+    simulate.add_argument("config", metavar="CONFIG.toml", help="configuration with [disc] and [grid] or [data]")
+    simulate.add_argument("-o", "--output", metavar="MODEL.fits", required=True, help="cube to write")
+    simulate.set_defaults(command=_simulate)
+
+    fit = commands.add_parser("fit", parents=[common], help="fit a disc to a cube", description=_fit.__doc__)
+    fit.add_argument("config", metavar="CONFIG.toml", help="configuration with [data], [disc] and [free]")
+    fit.add_argument("-o", "--output", metavar="DIR", required=True, help="folder for the results")
+    fit.add_argument("--processes", metavar="N", type=_count, help="worker processes; never changes the chain")
+    fit.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
+    fit.set_defaults(command=_fit)
+    for command in (simulate, fit):
+        command.add_argument("--overwrite", action="store_true", help="write over what exists")
+    return parser
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("kinms")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"is {text!r}; expected a whole number, 1 or more")
+    return int(text)
+
+
+def _hdu(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
+# -- kinms info ---------------------------------------------------------------------------------------------------
+
+
+def _info(args: argparse.Namespace, journal: Journal) -> int:
+    """Show the size, velocities, beam and noise of a cube, and what was assumed on reading it."""
+    from kinms.fits_io import describe
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", KinmsWarning)  # they are among what is shown
+        found = describe(args.cube, hdu=args.hdu, rest_frequency=args.rest_frequency)
+    if args.json:
+        print(json.dumps(found, indent=2, allow_nan=False))
+    else:
+        _print_sheet(_sheet(found), journal)
+    return 0
+
+
+def _print_sheet(lines: Iterable[tuple[str, str]], journal: Journal) -> None:
+    for label, text in lines:
+        journal.say(textwrap.fill(f"{label:<9} {text}", WIDTH, subsequent_indent=" " * 10, break_on_hyphens=False))
+
+
+def _sheet(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield label and text of what a person reads."""
+    nv, ny, nx = found["shape"]
+    cell, beam, unit = found["cell_arcsec"], found["beam"], found["bunit"]
+    yield "size", f'{nx} x {ny} pixels of {cell:.5g}", {nx * cell:.4g}" x {ny * cell:.4g}"'
+    if found["ra_deg"] is not None:
+        yield "centre", f"RA {found['ra_deg']:.6f}, Dec {found['dec_deg']:+.6f} deg (ICRS), pixel {nx // 2}, {ny // 2}"
+    low, high = found["v_min_kms"], found["v_max_kms"]
+    frame = f", {found['frame']}" if found["frame"] else ""
+    yield "velocity", f"{nv} channels of {found['dv_kms']:.5g} km/s, centres {low:.2f} to {high:.2f} km/s"
+    rest = (
+        "no rest value"
+        if found["rest_value"] is None
+        else f"rest {_prefixed(found['rest_value'], found['rest_unit'], 7)}"
+    )
+    yield "", f"{found['convention']} convention{frame}, {rest}"
+    if beam is None:
+        yield "beam", "none: a fit needs a [beam] table in its configuration"
+    else:
+        from kinms.grid import Beam
+
+        area = Beam(beam["bmaj_arcsec"], beam["bmin_arcsec"], beam["bpa_deg"]).pixels(cell)
+        size = f'{beam["bmaj_arcsec"]:.4g}" x {beam["bmin_arcsec"]:.4g}" at PA {beam["bpa_deg"]:.4g} deg'
+        yield "beam", f"{size}, {area:.1f} pixels per beam"
+    yield "noise", "not known" if found["rms"] is None else f"rms {_prefixed(found['rms'], unit)}"
+    if found["flipped"]:
+        yield "flipped", f"{', '.join(found['flipped'])} (descending in the file)"
+    for number, warning in enumerate(found["warnings"]):
+        yield "" if number else "note", warning
+
+
+def _prefixed(value: float, unit: str, digits: int = 3) -> str:
+    """Return a value and its unit with the SI prefix that keeps the number readable.
+
+    >>> _prefixed(115.271e9, "Hz", 6), _prefixed(0.0012, "Jy/beam"), _prefixed(3.0, "K")
+    ('115.271 GHz', '1.2 mJy/beam', '3 K')
+    """
+    prefixes = {1e9: "G", 1e6: "M", 1.0: "", 1e-3: "m", 1e-6: "u", 1e-9: "n"}
+    if unit.partition("/")[0] not in ("Hz", "Jy", "K", "m") or value == 0.0:
+        return f"{value:.{digits}g} {unit}".rstrip()
+    scale = next((scale for scale in prefixes if abs(value) >= scale), 1e-9)
+    return f"{value / scale:.{digits}g} {prefixes[scale]}{unit}"
+
+
+# -- kinms simulate -----------------------------------------------------------------------------------------------
+
+
+def _simulate(args: argparse.Namespace, journal: Journal) -> int:
+    """Make the cube of a disc, with noise if the configuration has a [noise] table."""
+    from kinms.config import load
+
+    config = load(args.config)
+    target = _new_file(args.output, args.overwrite, config)
+    if config.grid is None and config.data is None:
+        raise config.missing("grid", "simulate needs it, or [data], whose grid and beam it takes")
+    from kinms.cube import simulate
+    from kinms.fits_io import write_cube
+    from kinms.noise import correlated_noise
+
+    data = None
+    if config.grid is not None:
+        grid, beam = config.grid, config.beam
+    else:
+        data = config.read_data()
+        grid, beam = data.grid, data.beam
+    model = simulate(config.disc, grid, beam, config.sampling)
+    if config.noise is not None:
+        noise = correlated_noise(grid, beam, **dataclasses.asdict(config.noise))
+        model = model.replace(data=model.data + noise, rms=config.noise.rms)
+    if data is not None:  # the same header as the data
+        model = data.replace(data=model.data, unit=model.unit, stats=model.stats, rms=model.rms, mask=None)
+    write_cube(target, model, overwrite=args.overwrite, history=journal.lines[:1])
+    _print_sheet(_model_sheet(config, model), journal)
+    journal.say(f"Written to {target}")
+    return 0
+
+
+def _new_file(name: str, overwrite: bool, config: Config) -> Path:
+    """Return the path of a file that may be written, before anything is computed."""
+    path = Path(name)
+    if path.is_dir() or not path.parent.is_dir():
+        raise FileError(path, "cannot be written.", "Give the name of a file in a folder that exists.")
+    if path.exists() and path.resolve() in config.inputs():
+        raise OutputExistsError(path, "It is an input of this run: choose another name.")
+    if path.exists() and not overwrite:
+        raise OutputExistsError(path, "Choose another name, or give --overwrite.")
+    return path
+
+
+def _model_sheet(config: Config, model: Cube) -> Iterator[tuple[str, str]]:
+    grid, beam, stats, noise = model.grid, model.beam, model.stats, config.noise
+    yield "size", f'{grid.nx} x {grid.ny} pixels of {grid.cell:.5g}", {grid.nv} channels of {grid.dv:.5g} km/s'
+    yield "beam", "none" if beam is None else f'{beam.bmaj:.4g}" x {beam.bmin:.4g}" at PA {beam.bpa:.4g} deg'
+    if stats is not None:
+        yield "flux", f"{config.disc.flux:.5g} Jy km/s, {stats.flux_outside:.3g} Jy km/s of it outside the cube"
+        error = "not estimated" if math.isnan(stats.accuracy) else f"{stats.accuracy:.1e} of the signal (rms)"
+        yield "model", f"{stats.evaluator}, {stats.n_samples} samples, error {error}"
+    if noise is not None:
+        yield "noise", f"rms {_prefixed(noise.rms, model.unit)}, seed {noise.seed}"
+
+
+# -- kinms fit ----------------------------------------------------------------------------------------------------
+
+
+def _fit(args: argparse.Namespace, journal: Journal) -> int:
+    """Fit a disc to a cube and write tables, figures and cubes into a folder."""
+    from kinms.config import given, load
+
+    config = load(args.config)
+    if not config.free:
+        raise config.missing("free", "fit needs it: the parameters to fit, each with its prior")
+    from kinms.fitting import fit
+    from kinms.results import check_directory
+
+    folder = check_directory(args.output, args.overwrite)
+    if any(path.suffix != ".toml" and path.parent == folder.resolve() for path in config.inputs()):
+        raise OutputExistsError(folder, "It holds an input of this run: choose another folder.")
+    data = config.read_data()
+    if data.beam is None:
+        raise config.missing("beam", "the cube has no beam (BMAJ), and fit needs one: bmaj, bmin, bpa")
+    folder.mkdir(parents=True, exist_ok=True)  # that this is possible is better known now than after the fit
+    options = given(config.fit)
+    if args.processes is not None:
+        options["processes"] = args.processes
+    grid = data.grid
+    journal.say(f'Data: {grid.nx} x {grid.ny} pixels of {grid.cell:.4g}", {grid.nv} channels of {grid.dv:.4g} km/s.')
+    try:
+        with config.naming("fit", "free"):
+            result = fit(config.disc, data, config.free, sampling=config.sampling, progress=not args.quiet, **options)
+    except SamplingError as error:
+        if error.partial is None:
+            raise
+        _save(error.partial, folder, config, journal)
+        raise SamplingError(f"{error} What had been sampled is in {folder}.") from error
+    _save(result, folder, config, journal)
+    journal.say()
+    journal.say(result.report())
+    journal.say()
+    journal.say(f"Results in {folder}")
+    return INTERRUPTED if result.interrupted else 0
+
+
+def _save(result: FitResult, folder: Path, config: Config, journal: Journal) -> None:
+    """Write a result, with what else was said in its log."""
+    known = {line.lower() for line in result.log}
+    command, *others = journal.lines
+    before = [line for line in others if line.lower() not in known]
+    log = (command, f"Configuration {config.document.path.resolve()}", *before, *result.log)
+    whole = dataclasses.replace(result, log=log)
+    whole.save(folder, overwrite=True, config_text=config.document.text)

@@ -1,0 +1,319 @@
+"""Single cards of a FITS header: reading them when they are not what the standard says, and copying the good ones."""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from astropy.io import fits
+
+from kinms.errors import HeaderError
+
+if TYPE_CHECKING:
+    import astropy.units
+    import radio_beam
+
+__all__ = ["Cards", "Notes", "copy_cards", "data_unit", "find_beam", "parse_unit", "wcs_cards"]
+
+#: Cards that say where pixels are; they are written anew, in the standard's form, and never copied.
+WCS_KEY = re.compile(
+    r"(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA)\d+|(CD|PC)(\d{6}|\d+_\d+)|P[VS]\d+_\d+|WCSAXES|RADESYS|EQUINOX"
+    r"|LONPOLE|LATPOLE|SPECSYS|RESTFRQ|RESTWAV|VELREF"
+)
+#: Other cards that describe the array on disk, an obsolete or alternate WCS, or the beam: not copied either.
+STALE_KEY = re.compile(
+    r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|GROUPS|BLOCKED|INHERIT|EXTNAME|EXTVER|EXTLEVEL|END"
+    r"|BSCALE|BZERO|BLANK|DATAMIN|DATAMAX|CHECKSUM|DATASUM|BUNIT|BMAJ|BMIN|BPA|BMMAJ|BMMIN|BMPA|CASAMBM"
+    r"|(DTYPE|DUNIT|DRVAL|DRPIX|DDELT|CNAME)\d+|EPOCH|RADECSYS|RESTFREQ|FREQ0|ALTRVAL|ALTRPIX|WCSDIM|DC-FLAG"
+    r"|LTM\d_\d|LTV\d|WAT\d_\d+|HDUCLAS\d|HDUCLASS|ERRDATA|QUALDATA|SCIDATA"
+    r"|(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CNAME|CRDER|CSYER)\d+[A-Z]|(CD|PC|PV|PS)\d+_\d+[A-Z]"
+    r"|(WCSAXES|WCSNAME|RADESYS|EQUINOX|LONPOLE|LATPOLE|RESTFRQ|RESTWAV|SPECSYS|SSYSOBS|SSYSSRC|VELOSYS|ZSOURCE)[A-Z]"
+)
+
+#: Spellings of units that pipelines write, by their lower-case form.
+UNITS = {
+    "degree": "deg",
+    "degrees": "deg",
+    "arcseconds": "arcsec",
+    "hz": "Hz",
+    "hertz": "Hz",
+    "khz": "kHz",
+    "mhz": "MHz",
+    "ghz": "GHz",
+    "m/s": "m/s",
+    "m/sec": "m/s",
+    "meter/s": "m/s",
+    "meters/s": "m/s",
+    "km/s": "km/s",
+    "km/sec": "km/s",
+    "kms-1": "km/s",
+    "kms": "km/s",
+    "kmps": "km/s",
+    "m": "m",
+    "meter": "m",
+    "meters": "m",
+    "metre": "m",
+    "a": "Angstrom",
+    "ang": "Angstrom",
+    "angstrom": "Angstrom",
+    "angstroms": "Angstrom",
+    "0.1 nm": "Angstrom",
+    "nm": "nm",
+    "nanometer": "nm",
+    "um": "um",
+    "micron": "um",
+    "microns": "um",
+    "micrometer": "um",
+}
+
+_PER_BEAM = re.compile(r"(?P<prefix>[munµ]?)jy(\s*/\s*|\s*\.\s*|\s+)(beam|bm|b)(\s*(\^|\*\*)?-1)?", re.IGNORECASE)
+_NUMBER = r"([-+]?\d*\.?\d+(?:[eEdD][-+]?\d+)?)"
+#: What CLEAN leaves in HISTORY: the pattern, and arcsec per unit of its axes.
+_BEAM_HISTORY = (
+    (re.compile(rf"BMAJ\s*=\s*{_NUMBER}\s+BMIN\s*=\s*{_NUMBER}\s+BPA\s*=\s*{_NUMBER}"), 3600.0),  # AIPS
+    (re.compile(rf"Beam\s*=\s*{_NUMBER}\s*x\s*{_NUMBER}\s*arcsec,\s*pa\s*=\s*{_NUMBER}"), 1.0),  # MIRIAD restor
+    (re.compile(rf"restoration:\s*{_NUMBER}\s+by\s+{_NUMBER}\s+\(arcsec\)\s+at\s+pa\s+{_NUMBER}"), 1.0),  # CASA clean
+)
+
+
+class Notes(list[tuple[str, bool]]):
+    """What was assumed or repaired; the flag marks what changes numbers, so that the user is warned of it."""
+
+    def say(self, text: str) -> None:
+        """Note an assumption that changes no number."""
+        self.append((text, False))
+
+    def warn(self, text: str) -> None:
+        """Note something that changes numbers, or that is missing."""
+        self.append((text, True))
+
+
+class Cards:
+    """Values of a header, whatever state its cards are in.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+        Never changed.
+    """
+
+    def __init__(self, header: fits.Header) -> None:
+        self.header = header
+
+    def value(self, key: str) -> Any:
+        """Value of a card; None if it is missing, empty or cannot be parsed."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                value = self.header[key]
+            except (KeyError, ValueError, fits.VerifyError):
+                return None
+        return None if isinstance(value, fits.card.Undefined) else value
+
+    def text(self, key: str) -> str:
+        """Value as a stripped string, empty if missing."""
+        value = self.value(key)
+        return "" if value is None else str(value).strip()
+
+    def number(self, key: str) -> float | None:
+        """Value as a float, None if missing.
+
+        Raises
+        ------
+        HeaderError
+            If the card is there and is not a finite number.
+        """
+        value = self.value(key)
+        if value is None or (isinstance(value, str) and not value.strip()):
+            return None
+        try:
+            number = float(value.replace("D", "E").replace("d", "e") if isinstance(value, str) else value)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if isinstance(value, bool) or not math.isfinite(number):
+            raise HeaderError(key, f"is {value!r}; a finite number is needed.", "Correct the card.")
+        return number
+
+    def positive(self, *keys: str) -> tuple[float, str] | None:
+        """First of the cards that holds a positive number, with its key."""
+        for key in keys:
+            try:
+                number = self.number(key)
+            except HeaderError:
+                continue
+            if number is not None and number > 0:
+                return number, key
+        return None
+
+    def integer(self, key: str) -> int | None:
+        """Value as an integer, None if missing."""
+        number = self.number(key)
+        if number is None:
+            return None
+        if number != int(number):
+            raise HeaderError(key, f"is {number:g}; an integer is needed.", "Correct the card.")
+        return int(number)
+
+    def element(self, kind: str, i: int, j: int) -> float | None:
+        """Element of the matrix CD or PC in any of its forms (``PC1_2``, ``PC01_02``, ``PC001002``)."""
+        for key in (f"{kind}{i}_{j}", f"{kind}{i:02d}_{j:02d}", f"{kind}{i:03d}{j:03d}"):
+            number = self.number(key)
+            if number is not None:
+                return number
+        return None
+
+    def history(self) -> list[str]:
+        """Lines of HISTORY."""
+        if "HISTORY" not in self.header:
+            return []
+        return [str(line) for line in self.header["HISTORY"]]
+
+
+def parse_unit(key: str, text: str) -> astropy.units.UnitBase | None:
+    """Return the unit that a CUNIT card means, None for a blank one.
+
+    Raises
+    ------
+    HeaderError
+        If astropy knows no such unit.
+    """
+    import astropy.units as u
+
+    if not text:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for spelling in (UNITS.get(text.casefold().strip("[] "), text), text.casefold()):
+            for form in ("fits", "generic"):
+                try:
+                    return u.Unit(spelling, format=form)
+                except (ValueError, TypeError):
+                    continue
+    raise HeaderError(
+        key, f"{text!r} is not a unit.", "Set it to one such as 'm/s', 'km/s', 'Hz', 'Angstrom' or 'deg'."
+    )
+
+
+def data_unit(text: str) -> str:
+    """Return BUNIT with the many spellings of Jy/beam made one; other units stay as they are.
+
+    Examples
+    --------
+    >>> data_unit("JY/BEAM"), data_unit("mJy beam-1"), data_unit("K")
+    ('Jy/beam', 'mJy/beam', 'K')
+    """
+    found = _PER_BEAM.fullmatch(text.strip())
+    if found is None or text.startswith("MJy"):
+        return text.strip()
+    return f"{found['prefix'].lower()}Jy/beam"
+
+
+def copy_cards(header: fits.Header) -> fits.Header:
+    """Copy the cards that stay true of any array on the same sky, leaving out those that the standard forbids."""
+    kept = fits.Header()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for card in header.cards:
+            try:
+                key, value = card.keyword, card.value
+                if WCS_KEY.fullmatch(key) or STALE_KEY.fullmatch(key) or isinstance(value, fits.card.Undefined):
+                    continue
+                if not key.strip() and not str(value).strip():
+                    continue
+                if key in ("DATE-OBS", "DATE-END", "DATE") and not isinstance(value, str):
+                    continue
+                fresh = fits.Card(key, value, card.comment)
+                str(fresh)
+            except (ValueError, TypeError, fits.VerifyError):
+                continue  # an illegal card, kept only in the file it came from
+            kept.append(fresh, end=True)
+    return kept
+
+
+def wcs_cards(header: fits.Header) -> fits.Header:
+    """Return the WCS cards alone, which is all that `astropy.wcs.WCS` needs."""
+    return fits.Header([card for card in header.cards if WCS_KEY.fullmatch(card.keyword)])
+
+
+def find_beam(
+    cards: Cards, beams: radio_beam.Beams | None, cell: float, width: int, notes: Notes
+) -> radio_beam.Beam | None:
+    """Return the beam: of the BEAMS table, else BMAJ, else GIPSY's BMMAJ, else the last one that HISTORY tells.
+
+    Parameters
+    ----------
+    cards : Cards
+        Of the cube.
+    beams : radio_beam.Beams or None
+        CASA's table of one beam per channel; the beam of median area stands for all.
+    cell : float
+        Pixel size, arcsec.
+    width : int
+        Pixels of the longer side of the field.
+    notes : Notes
+        Takes what was assumed.
+    """
+    import astropy.units as u
+    import radio_beam
+
+    if beams is not None:
+        return _typical_beam(beams, notes)
+    if cards.value("CASAMBM") is True:
+        notes.warn("CASAMBM announces one beam per channel, and the file has no BEAMS table")
+    arcsec = _header_axes(cards, cell, width, notes) or _history_axes(cards, notes)
+    if arcsec is None:
+        return None
+    bmaj, bmin, bpa = arcsec
+    if bmin > bmaj:
+        notes.say(f"BMIN ({bmin:.4g} arcsec) exceeds BMAJ ({bmaj:.4g}): axes swapped")
+        bmaj, bmin, bpa = bmin, bmaj, bpa + 90.0
+    return radio_beam.Beam(bmaj * u.arcsec, bmin * u.arcsec, bpa * u.deg)
+
+
+def _header_axes(cards: Cards, cell: float, width: int, notes: Notes) -> tuple[float, float, float] | None:
+    for keys, scale in ((("BMAJ", "BMIN", "BPA"), 3600.0), (("BMMAJ", "BMMIN", "BMPA"), 1.0)):
+        major = cards.positive(keys[0])
+        if major is None:
+            continue
+        if scale > 1 and major[0] * scale > 2.0 * width * cell and 0.5 * cell < major[0] < width * cell:
+            notes.warn(f"BMAJ = {major[0]:g} would be wider than the field in degrees: read in arcsec")
+            scale = 1.0
+        minor = cards.positive(keys[1])
+        angle = cards.number(keys[2])
+        if minor is None:
+            notes.warn(f"{keys[1]} is missing: the beam is taken as round")
+        elif angle is None and minor[0] != major[0]:
+            notes.warn(f"{keys[2]} is missing: the beam's position angle is taken as 0")
+        return major[0] * scale, (minor or major)[0] * scale, angle or 0.0
+    return None
+
+
+def _history_axes(cards: Cards, notes: Notes) -> tuple[float, float, float] | None:
+    for line in reversed(cards.history()):
+        for pattern, scale in _BEAM_HISTORY:
+            found = pattern.search(line)
+            if found is None:
+                continue
+            bmaj, bmin, bpa = (float(text.replace("D", "E").replace("d", "e")) for text in found.groups())
+            if bmaj > 0 and bmin > 0:
+                notes.say("the beam comes from HISTORY, as there is no BMAJ")
+                return bmaj * scale, bmin * scale, bpa
+    return None
+
+
+def _typical_beam(beams: radio_beam.Beams, notes: Notes) -> radio_beam.Beam | None:
+    area = np.asarray(beams.sr.value)
+    order = np.argsort(np.where(np.isfinite(area) & (area > 0), area, np.inf))
+    count = int(np.sum(np.isfinite(area) & (area > 0)))
+    if count == 0:
+        return None
+    smallest, largest = area[order[0]], area[order[count - 1]]
+    if largest > 1.01 * smallest:
+        notes.warn(
+            f"the beam differs from channel to channel (area by {100.0 * (largest / smallest - 1.0):.0f} %): "
+            "the one of median area stands for all"
+        )
+    return beams[int(order[count // 2])]

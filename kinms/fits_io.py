@@ -1,0 +1,440 @@
+"""FITS cubes in and out: `read_cube`, `write_cube`, `read_obspars`, `describe`.
+
+Reading turns whatever the file holds into data (nv, ny, nx) with ascending velocity, x growing West and y North, in
+64-bit floats (cubes above `DOUBLE_VOXELS` stay in 32-bit ones), on a regular grid; what was assumed is in
+`Cube.warnings`, and what changes numbers is also a `KinmsWarning`. `Cube.header` then describes the very box that
+was read, in the file's own axis order and directions but in the standard's cards, and writing returns to those:
+order, directions, degenerate axes and spectral type (frequency stays frequency) are the file's again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from kinms.cube import Cube
+from kinms.errors import FileError, HeaderError, InputError, InputTypeError, KinmsWarning
+from kinms.fits_cards import Cards
+from kinms.fits_file import ImageFile, PathLike, write_image
+from kinms.fits_layout import Layout, read_header
+from kinms.grid import CubeGrid
+from kinms.noise import estimate_rms
+from kinms.records import FloatArray, check_array, check_scalar
+
+__all__ = ["DOUBLE_VOXELS", "SURVEY_VOXELS", "describe", "read_cube", "read_header", "read_obspars", "write_cube"]
+
+#: Cubes up to this size are held in 64-bit floats (512 MiB); larger ones stay in the file's 32-bit floats.
+DOUBLE_VOXELS = 2**26
+
+#: `describe` and `read_obspars` measure the noise on evenly spaced channels that make about this many voxels.
+SURVEY_VOXELS = 2**23
+
+#: SPECSYS of a cube made here, whose maker names no frame.
+DEFAULT_FRAME = "BARYCENT"
+
+#: Rounding, in pixels or channels, that decides nothing.
+ROUNDING = 1e-6
+
+_CTYPES = {"radio": "VRAD", "optical": "VOPT", "relativistic": "VELO"}
+
+
+def read_cube(
+    path: PathLike,
+    *,
+    hdu: int | str | None = None,
+    rest_frequency: float | None = None,
+    rest_wavelength: float | None = None,
+    velocity_range: Sequence[float] | None = None,
+    centre: Sequence[float] | None = None,
+    size: float | None = None,
+    convention: str | None = None,
+    mask: PathLike | None = None,
+) -> Cube:
+    """Read a spectral cube of any telescope.
+
+    Parameters
+    ----------
+    path : path
+        FITS file, plain or gzipped.
+    hdu : int or str, optional
+        Number or EXTNAME; default the first image with three or more axes that is not a variance or quality array.
+    rest_frequency, rest_wavelength : float, optional
+        Of the line, Hz, or m in vacuum; comes before the header's.
+    velocity_range : (low, high), optional
+        km/s; keeps the channels whose centres lie inside.
+    centre : (ra, dec), optional
+        ICRS degrees of the reference position, from which ``east`` and ``north`` count. Default: the centre of
+        pixel ``n // 2`` on each axis.
+    size : float, optional
+        arcsec; keeps the pixels whose centres lie in a square box of that side round the reference position.
+    convention : {"radio", "optical", "relativistic"}, optional
+        In which velocities are wanted; default as the header declares, else radio.
+    mask : path, optional
+        FITS file of the cube's shape; voxels that are non-zero there may be used.
+
+    Returns
+    -------
+    Cube
+        Its ``rms`` is measured on all finite voxels of the box, inside and outside of the mask. ``flipped`` names
+        the axes (``velocity``, ``x``, ``y``) that run the other way in the file.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, truncated, not FITS, or holds no finite voxel.
+    HeaderError
+        If the header is not a cube's, or lacks something; names the card.
+    InputError
+        If a cut leaves nothing, or the mask does not fit.
+
+    Warns
+    -----
+    KinmsWarning
+        For what is missing or was repaired, such as a cube without a beam.
+
+    Examples
+    --------
+    >>> import tempfile, os
+    >>> from kinms.grid import CubeGrid, Beam
+    >>> cube = Cube(np.ones((4, 8, 8)), CubeGrid((4, 8, 8), cell=1.0, dv=10.0, v_ref=500.0), Beam(3.0))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_cube(os.path.join(folder, "ones.fits"), cube)
+    ...     read_cube(os.path.join(folder, "ones.fits"), velocity_range=(475, 515)).grid.velocities
+    array([480., 490., 500., 510.])
+    """
+    with ImageFile(path, hdu) as image:
+        layout = _layout(image, rest_frequency, rest_wavelength, convention)
+        box, slices = _cut(layout, velocity_range, centre, size)
+        index = layout.box(*slices)
+        data = np.ascontiguousarray(layout.to_cube(_floats(image.read(index))))
+    rms = _rms(path, data)
+    use = None if mask is None else _read_mask(mask, layout, index)
+    _warn(box)
+    return Cube(
+        data,
+        box.grid,
+        box.beam,
+        unit=box.unit,
+        mask=use,
+        rms=rms,
+        spectral=box.spectral,
+        header=box.header,
+        flipped=layout.flipped,
+        warnings=box.warnings,
+    )
+
+
+def read_obspars(path: PathLike, **selection: Any) -> dict[str, Any]:
+    """Read the observing set-up of a cube, under the names that scripts use.
+
+    Parameters
+    ----------
+    path : path
+        FITS file.
+    **selection
+        As `read_cube`'s, but ``mask``.
+
+    Returns
+    -------
+    dict
+        ``xsize, ysize`` (arcsec), ``vsize`` (km/s), ``cellsize`` (arcsec), ``dv`` (km/s), ``beamsize`` (array of
+        bmaj, bmin in arcsec and bpa in deg; None without a beam), ``nx, ny, nv``, ``v_sys`` (km/s, velocity of the
+        centre of channel ``nv // 2``: the zero of a model cube of this size), ``ra, dec`` (ICRS deg of the
+        reference position), ``rest_freq`` (Hz or None), ``bunit``, ``rms``.
+
+    Raises
+    ------
+    FileError, HeaderError, InputError
+        As `read_cube`.
+    """
+    layout, rms = _survey(path, **selection)
+    grid, beam = layout.grid, layout.beam
+    return {
+        "xsize": grid.nx * grid.cell,
+        "ysize": grid.ny * grid.cell,
+        "vsize": grid.nv * grid.dv,
+        "cellsize": grid.cell,
+        "dv": grid.dv,
+        "beamsize": None if beam is None else np.array([beam.bmaj, beam.bmin, beam.bpa], dtype=float),
+        "nx": grid.nx,
+        "ny": grid.ny,
+        "nv": grid.nv,
+        "v_sys": grid.v_ref,
+        "ra": grid.ra,
+        "dec": grid.dec,
+        "rest_freq": grid.rest_frequency,
+        "bunit": layout.unit,
+        "rms": rms,
+    }
+
+
+def describe(cube: Cube | PathLike, **selection: Any) -> dict[str, Any]:
+    """Say what a cube is, as plain numbers and strings: the object that ``kinms info --json`` prints.
+
+    Parameters
+    ----------
+    cube : Cube or path
+        A file above `SURVEY_VOXELS` is not read whole: its rms is that of evenly spaced channels.
+    **selection
+        For a path, as `read_cube`'s, but ``mask``.
+
+    Returns
+    -------
+    dict
+        ``shape`` [nv, ny, nx], ``cell_arcsec``, ``dv_kms``, ``v_min_kms``, ``v_max_kms`` (exact centres of the
+        first and last channel, ascending), ``convention``, ``frame``, ``rest_value``, ``rest_unit``, ``beam``
+        ({``bmaj_arcsec``, ``bmin_arcsec``, ``bpa_deg``} or None), ``bunit``, ``ra_deg``, ``dec_deg``, ``flipped``,
+        ``rms``, ``warnings``.
+
+    Raises
+    ------
+    FileError, HeaderError, InputError
+        As `read_cube`.
+    """
+    if isinstance(cube, Cube):
+        if selection:
+            raise InputTypeError(", ".join(selection), "given", "a path", "A Cube is described as it is.")
+        grid, beam, spectral, unit = cube.grid, cube.beam, cube.spectral, cube.unit
+        flipped, notes, rms = cube.flipped, cube.warnings, cube.rms
+        velocities = grid.velocities
+        if cube.header is not None:
+            velocities = read_header(cube.header, convention=spectral.convention).velocities
+        if rms is None:
+            rms = estimate_rms(cube.data, cube.valid)
+    else:
+        layout, rms = _survey(cube, **selection)
+        grid, beam, spectral, unit = layout.grid, layout.beam, layout.spectral, layout.unit
+        flipped, notes, velocities = layout.flipped, layout.warnings, layout.velocities
+    return {
+        "shape": list(grid.shape),
+        "cell_arcsec": grid.cell,
+        "dv_kms": grid.dv,
+        "v_min_kms": float(velocities[0]),
+        "v_max_kms": float(velocities[-1]),
+        "convention": spectral.convention,
+        "frame": spectral.frame,
+        "rest_value": spectral.rest_value,
+        "rest_unit": spectral.rest_unit,
+        "beam": None if beam is None else {"bmaj_arcsec": beam.bmaj, "bmin_arcsec": beam.bmin, "bpa_deg": beam.bpa},
+        "bunit": unit,
+        "ra_deg": grid.ra,
+        "dec_deg": grid.dec,
+        "flipped": list(flipped),
+        "rms": rms,
+        "warnings": list(notes),
+    }
+
+
+def _layout(image: ImageFile, frequency: float | None, wavelength: float | None, convention: str | None) -> Layout:
+    return read_header(
+        image.header,
+        rest_frequency=frequency,
+        rest_wavelength=wavelength,
+        convention=convention,
+        beams=image.beams,
+    )
+
+
+def _survey(
+    path: PathLike,
+    *,
+    hdu: int | str | None = None,
+    rest_frequency: float | None = None,
+    rest_wavelength: float | None = None,
+    velocity_range: Sequence[float] | None = None,
+    centre: Sequence[float] | None = None,
+    size: float | None = None,
+    convention: str | None = None,
+) -> tuple[Layout, float]:
+    """Return the layout of a cube and its rms, reading no more than `SURVEY_VOXELS` of it."""
+    with ImageFile(path, hdu) as image:
+        layout = _layout(image, rest_frequency, rest_wavelength, convention)
+        box, (v, y, x) = _cut(layout, velocity_range, centre, size)
+        step = -(-math.prod(box.grid.shape) // SURVEY_VOXELS)
+        parts = [v] if step == 1 else [slice(k, k + 1) for k in range(v.start, v.stop, step)]
+        data = np.concatenate([layout.to_cube(_floats(image.read(layout.box(part, y, x)))) for part in parts])
+    rms = _rms(path, data)
+    _warn(box)
+    return box, rms
+
+
+def _rms(path: PathLike, data: FloatArray) -> float:
+    finite = np.isfinite(data)
+    if not finite.any():
+        raise FileError(path, "holds no finite voxel in what was read: all are NaN.", "Check the file and the cuts.")
+    return estimate_rms(data, finite)
+
+
+def _floats(array: np.ndarray) -> FloatArray:
+    small = array.size <= DOUBLE_VOXELS or array.dtype.kind != "f" or array.dtype.itemsize > 4
+    return array.astype(np.float64 if small else np.float32)
+
+
+def _warn(layout: Layout) -> None:
+    for text, alarm in layout.notes:
+        if alarm:
+            warnings.warn(text, KinmsWarning, stacklevel=3)
+
+
+def _cut(
+    layout: Layout, velocity_range: Sequence[float] | None, centre: Sequence[float] | None, size: float | None
+) -> tuple[Layout, tuple[slice, slice, slice]]:
+    """Return the layout of the box that is wanted, and its slices (velocity, y, x) of the whole cube."""
+    grid = layout.grid
+    v = slice(0, grid.nv)
+    if velocity_range is not None:
+        low, high = check_array("velocity_range", velocity_range, shape=(2,))
+        if low >= high:
+            raise InputError("velocity_range", [float(low), float(high)], "[low, high] in km/s with low < high")
+        slack = ROUNDING * grid.dv
+        inside = np.flatnonzero((layout.velocities >= low - slack) & (layout.velocities <= high + slack))
+        if inside.size == 0:
+            known = (
+                f"the centre of a channel inside; they go from {layout.velocities[0]:g} to {layout.velocities[-1]:g}"
+            )
+            raise InputError("velocity_range", [float(low), float(high)], known)
+        v = slice(int(inside[0]), int(inside[-1]) + 1)
+    x_ref, y_ref, ra, dec = float(grid.nx // 2), float(grid.ny // 2), grid.ra, grid.dec
+    if centre is not None:
+        ra, dec = (float(value) for value in check_array("centre", centre, shape=(2,)))
+        x_ref, y_ref = layout.pixel(ra, check_scalar("centre[1]", dec, minimum=-90.0, maximum=90.0))
+        if not (-0.5 <= x_ref <= grid.nx - 0.5 and -0.5 <= y_ref <= grid.ny - 0.5):
+            where = f"a position on the cube, whose middle is at [{grid.ra:.5f}, {grid.dec:.5f}]"
+            raise InputError("centre", [ra, dec], where, "It is (ra, dec) in ICRS degrees.")
+    y, x = slice(0, grid.ny), slice(0, grid.nx)
+    if size is not None:
+        half = 0.5 * check_scalar("size", size, minimum=0.0, exclusive=True) / grid.cell + ROUNDING
+        y, x = (
+            slice(max(0, math.ceil(at - half)), min(n, math.floor(at + half) + 1))
+            for at, n in ((y_ref, grid.ny), (x_ref, grid.nx))
+        )
+        if y.start >= y.stop or x.start >= x.stop:
+            raise InputError("size", size, f"a box that holds the centre of a pixel of {grid.cell:g} arcsec")
+    box = layout.cropped(v, y, x)
+    placed = box.grid.replace(ra=ra, dec=dec, x_ref=x_ref - x.start, y_ref=y_ref - y.start)
+    return dataclasses.replace(box, grid=placed), (v, y, x)
+
+
+def _read_mask(path: PathLike, layout: Layout, index: tuple[slice | int, ...]) -> np.ndarray:
+    """Read the part of a mask that belongs to the box; its axes are the cube's, axes of length 1 left aside."""
+    with ImageFile(path) as image:
+        cards = Cards(image.header)
+        shape = tuple(cards.integer(f"NAXIS{axis}") or 0 for axis in range(cards.integer("NAXIS") or 0, 0, -1))
+        parts = [(part, n) for part, n in zip(index, layout.file_shape, strict=True) if n > 1]
+        if [n for n in shape if n > 1] != [n for _, n in parts]:
+            raise InputError("the shape of mask", shape, f"{layout.file_shape}, as the cube in its file")
+        if len(shape) == len(layout.file_shape):
+            _check_directions(cards, layout)
+        rest = iter(part for part, _ in parts)
+        values = image.read(tuple(next(rest) if n > 1 else 0 for n in shape))
+    lengths = [part.stop - part.start for part in index if isinstance(part, slice)]
+    use = layout.to_cube(np.asarray(np.isfinite(values) & (values != 0)).reshape(lengths))
+    if not use.any():
+        raise InputError("mask", "zero everywhere in the box that is read", "voxels that are not zero", str(path))
+    return use
+
+
+def _check_directions(cards: Cards, layout: Layout) -> None:
+    """Refuse a mask whose own WCS runs the other way: its voxels would be laid on the wrong ones."""
+    for axis in range(1, len(layout.file_shape) + 1):
+        same_type = cards.text(f"CTYPE{axis}")[:4] == layout.header[f"CTYPE{axis}"][:4] != ""
+        step = cards.number(f"CDELT{axis}")
+        if same_type and step and step * layout.header[f"CDELT{axis}"] < 0 and layout.file_shape[-axis] > 1:
+            message = f"is {step:g} in the mask, of the other sign than in the cube."
+            raise HeaderError(f"CDELT{axis}", message, "Write the mask on the cube's own axes.")
+
+
+def write_cube(path: PathLike, cube: Cube, *, overwrite: bool = False, history: Iterable[str] = ()) -> None:
+    """Write a cube as 32-bit FITS.
+
+    A cube that was read goes back to its file's axis order, directions, degenerate axes and spectral type, cut as it
+    was read; one that was made has axes RA---SIN, DEC--SIN and VRAD (VOPT, VELO) in m/s, with the reference pixel of
+    its grid (RA = Dec = 0 where the grid has no position). The file is complete or not there.
+
+    Parameters
+    ----------
+    path : path
+        A name in .gz makes a gzipped file.
+    cube : Cube
+        Masked voxels are written as they are.
+    overwrite : bool
+        Whether an existing file may be replaced.
+    history : iterable of str
+        Lines for HISTORY, after the one that names this package and its version.
+
+    Raises
+    ------
+    OutputExistsError
+        If the file exists and ``overwrite`` is false.
+    FileError
+        If it cannot be written.
+    InputError
+        If the cube's header describes another grid than the cube has.
+
+    Examples
+    --------
+    See `read_cube`.
+    """
+    if not isinstance(cube, Cube):
+        raise InputTypeError("cube", type(cube).__name__, "a Cube")
+    if cube.header is None:
+        header, data = _new_header(cube), cube.data
+    else:
+        layout = read_header(cube.header, convention=cube.spectral.convention)
+        _check_same_grid(layout, cube.grid)
+        header, data = layout.header, layout.to_file(cube.data)
+    for key in ("BMAJ", "BMIN", "BPA", "BUNIT"):
+        header.remove(key, ignore_missing=True)
+    if cube.beam is not None:
+        header.update(cube.beam.to_radio_beam().to_header_keywords())
+    header["BUNIT"] = cube.unit
+    try:
+        release = version("kinms")
+    except PackageNotFoundError:
+        release = "(not installed)"
+    for line in (f"kinms {release}: written by write_cube", *history):
+        header.add_history(" ".join(str(line).encode("ascii", "replace").decode().split()))
+    write_image(path, np.ascontiguousarray(data, dtype=">f4"), header, overwrite=overwrite)
+
+
+def _new_header(cube: Cube) -> fits.Header:
+    grid, spectral = cube.grid, cube.spectral
+    ctype = _CTYPES.get(spectral.convention, "VRAD")
+    x_ref, y_ref = (float(value) for value in (grid.x_ref, grid.y_ref) if value is not None)
+    axes = (
+        ("RA---SIN", "deg", grid.ra or 0.0, -grid.cell / 3600.0, x_ref + 1.0),
+        ("DEC--SIN", "deg", grid.dec or 0.0, grid.cell / 3600.0, y_ref + 1.0),
+        (ctype, "m/s", 1000.0 * grid.v_ref, 1000.0 * grid.dv, grid.nv // 2 + 1.0),
+    )
+    header = fits.Header()
+    header["WCSAXES"] = 3
+    for axis, values in enumerate(axes, start=1):
+        for name, value in zip(("CTYPE", "CUNIT", "CRVAL", "CDELT", "CRPIX"), values, strict=True):
+            header[f"{name}{axis}"] = value
+    header["RADESYS"] = "ICRS"
+    header["SPECSYS"] = spectral.frame or DEFAULT_FRAME
+    if grid.rest_frequency is not None:
+        header["RESTFRQ"] = grid.rest_frequency
+    return header
+
+
+def _check_same_grid(layout: Layout, grid: CubeGrid) -> None:
+    """Refuse to write data under a header that places them elsewhere."""
+    fix = "Use cube.replace(header=None) to write the cube's own grid."
+    if layout.grid.shape != grid.shape:
+        raise InputError("the shape that the cube's header describes", layout.grid.shape, f"{grid.shape}", fix)
+    shift = np.abs(layout.grid.velocities - grid.velocities).max() / grid.dv
+    if shift > 1e-3:
+        raise InputError("the velocity axis of the cube's header", f"{shift:.3g} channels off", "the cube's own", fix)
+    if grid.ra is not None and grid.dec is not None:
+        x, y = layout.pixel(grid.ra, grid.dec)
+        offset = math.hypot(x - float(grid.x_ref or 0.0), y - float(grid.y_ref or 0.0))
+        if offset > 1e-3 or abs(layout.grid.cell / grid.cell - 1.0) > 1e-6:
+            raise InputError("the position in the cube's header", f"{offset:.3g} pixels off", "the cube's own", fix)

@@ -1,0 +1,336 @@
+"""From a vector of parameters to a log-probability: priors, likelihoods, and the posterior that a sampler calls.
+
+A likelihood takes what a model predicts and returns the log-probability of the data. A `Posterior` is priors x
+likelihood behind a plain callable on a vector. Nothing here knows of discs, cubes or samplers: `kinms.posterior` binds
+a disc and a cube.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from kinms.errors import InputError, InputTypeError
+from kinms.priors import (
+    PRIORS,
+    IsotropicInclination,
+    LogUniform,
+    Normal,
+    Prior,
+    TruncatedNormal,
+    Uniform,
+)
+from kinms.records import FloatArray, Record, check_scalar
+
+__all__ = [
+    "PRIORS",
+    "InflatedNoise",
+    "Inflation",
+    "IsotropicInclination",
+    "Likelihood",
+    "LogUniform",
+    "Normal",
+    "Parameter",
+    "Posterior",
+    "Prior",
+    "TruncatedNormal",
+    "Uniform",
+    "WhiteNoise",
+]
+
+#: Voxels summed at a time: small enough for the cache.
+BLOCK = 1 << 16
+
+
+class Likelihood(Protocol):
+    """What a posterior needs of a likelihood."""
+
+    def __call__(self, model: FloatArray) -> float:
+        """Return the log-probability of the data, -inf for a model that is not finite."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Inflation(Record):
+    """By how much errors were inflated, and why.
+
+    Parameters
+    ----------
+    mode : str
+        ``none``, ``all voxels``, ``detection mask`` or ``given``: what N counts.
+    n : int
+        Number of constraints N.
+    factor : float
+        (2N)^(1/4), or 1 without inflation.
+    """
+
+    mode: str
+    n: int
+    factor: float
+
+    def __str__(self) -> str:
+        if self.mode == "none":
+            return f"no error inflation (N = {self.n})"
+        return f"errors x (2N)^(1/4) = {self.factor:.4g}, N = {self.n} ({self.mode})"
+
+
+class WhiteNoise:
+    """Independent Gaussian errors: log-probability -chi^2 / 2, without the constant normalisation of the Gaussian.
+
+    Right where every voxel has noise of its own. Interferometers correlate neighbouring pixels: there the errors of
+    the parameters come out too small.
+
+    Parameters
+    ----------
+    data : array_like
+        Any shape. Voxels that are not finite are not used.
+    error : float or array_like
+        1 sigma, one number or one per voxel. Voxels whose error is not finite are not used.
+    mask : array_like of bool, optional
+        True where a voxel may be used; default everywhere.
+
+    Attributes
+    ----------
+    n : int
+        Number of voxels used.
+    error : float
+        1 sigma, the median where there is one per voxel.
+    inflation : Inflation
+        Here always ``none``.
+
+    Raises
+    ------
+    InputError
+        If shapes differ, an error is not positive, or no voxel is left.
+
+    Examples
+    --------
+    >>> noise = WhiteNoise([1.0, 2.0, np.nan], error=0.5)
+    >>> noise.n, noise([1.0, 1.0, 7.0])
+    (2, -2.0)
+    """
+
+    def __init__(self, data: Any, error: Any, mask: Any = None) -> None:
+        data = np.asarray(data)
+        if data.dtype not in (np.float32, np.float64):
+            data = data.astype(float)
+        use = _usable(data, error, mask)
+        self.shape = data.shape
+        self.n = int(np.count_nonzero(use))
+        self.inflation = Inflation("none", self.n, 1.0)
+        # Flat, and contiguous in the machine's byte order, as the sum runs over them thousands of times.
+        self._data = np.where(use, data, 0.0).astype(data.dtype.newbyteorder("=")).ravel()
+        self._weight = None if use.all() else use.ravel()
+        self.error = float(np.median(np.broadcast_to(error, data.shape)[use]))
+        if np.ndim(error) > 0:
+            self._weight = np.divide(self.error, error, out=np.zeros(data.shape), where=use).ravel()
+
+    def chi2(self, model: Any) -> float:
+        """Return the sum of ((model - data) / error)^2 over the voxels used, with the errors as given.
+
+        Raises
+        ------
+        InputError
+            If the model's shape is not that of the data.
+        """
+        model = np.asarray(model)
+        if model.shape != self.shape:
+            raise InputError("the shape of the model", model.shape, f"{self.shape}, as the data")
+        flat, total = model.ravel(), 0.0
+        with np.errstate(invalid="ignore", over="ignore"):
+            for start in range(0, flat.size, BLOCK):
+                part = slice(start, start + BLOCK)
+                residual = np.subtract(flat[part], self._data[part], dtype=float)
+                if self._weight is not None:
+                    residual *= self._weight[part]
+                # Not a BLAS dot product: its last bits depend on the number of threads.
+                total += float(np.einsum("i,i->", residual, residual))
+        return total / self.error**2
+
+    def __call__(self, model: Any) -> float:
+        """Return -chi^2 / 2 (divided by the inflation squared); -inf if the model is not finite everywhere."""
+        value = -0.5 * self.chi2(model) / self.inflation.factor**2
+        return value if np.isfinite(value) else -np.inf
+
+
+class InflatedNoise(WhiteNoise):
+    """White noise with errors x (2N)^(1/4): 1 sigma becomes a change of chi^2 by its own standard deviation, sqrt(2N).
+
+    A rule of thumb against correlated noise and models that cannot fit to the last voxel (van den Bosch & van de Ven
+    2009, section 4.2; Smith et al. 2019). `chi2` keeps the errors as given.
+
+    Parameters
+    ----------
+    data, error, mask
+        As for `WhiteNoise`.
+    n_constraints : int, optional
+        N; default all voxels used.
+    mode : str, optional
+        What N counts, for the record.
+
+    Examples
+    --------
+    >>> noise = InflatedNoise(np.zeros(8), error=1.0)
+    >>> noise.inflation.factor, noise(np.ones(8))
+    (2.0, -1.0)
+    """
+
+    def __init__(
+        self, data: Any, error: Any, mask: Any = None, n_constraints: int | None = None, mode: str = ""
+    ) -> None:
+        super().__init__(data, error, mask)
+        n = (
+            self.n
+            if n_constraints is None
+            else int(check_scalar("the number of constraints", n_constraints, minimum=1))
+        )
+        mode = mode or ("all voxels" if n_constraints is None else "given")
+        self.inflation = Inflation(mode, n, float((2.0 * n) ** 0.25))
+
+
+def _usable(data: FloatArray, error: Any, mask: Any) -> np.ndarray:
+    """True where data, error and mask allow a voxel to be used."""
+    use = np.isfinite(data)
+    if not use.any():
+        raise InputError("data", "without a single finite voxel", "at least one that is finite")
+    if np.ndim(error) == 0:
+        check_scalar("the error", error, minimum=0.0, exclusive=True)
+    else:
+        if np.shape(error) != data.shape:
+            raise InputError(
+                "the shape of the error", np.shape(error), f"one number or shape {data.shape}, as the data"
+            )
+        use &= np.isfinite(error)
+        if np.any(np.asarray(error)[use] <= 0.0):
+            raise InputError("the error", "zero or negative in some voxels", "positive errors", "Mask those voxels.")
+    if mask is not None:
+        mask = np.asarray(mask)
+        if mask.shape != data.shape:
+            raise InputError("the shape of the mask", mask.shape, f"{data.shape}, as the data")
+        if mask.dtype != bool:
+            raise InputTypeError("the mask", f"an array of {mask.dtype}", "an array of bool, True = use")
+        use &= mask
+    if not use.any():
+        raise InputError("the mask", "without a single usable voxel", "at least one voxel that is True and finite")
+    return use
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Parameter(Record):
+    """One free number.
+
+    Parameters
+    ----------
+    name : str
+        As it appears in tables.
+    prior : Prior
+        Its prior.
+    start : float
+        Where a sampler starts; brought into the range of a periodic prior.
+    unit : str
+        Empty where it has none.
+
+    Raises
+    ------
+    InputError
+        If the start lies outside the prior.
+    """
+
+    name: str
+    prior: Prior
+    start: float
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.prior, Prior):
+            allowed = ", ".join(prior.__name__ for prior in PRIORS.values())
+            raise InputTypeError(f"the prior of {self.name}", repr(self.prior), f"one of {allowed}")
+        start = float(self.prior.wrap(check_scalar(f"the start of {self.name}", self.start)))
+        if self.prior.log_pdf(start) == -np.inf:
+            fix = "Move the start inside, or widen the prior."
+            raise InputError(f"the start of {self.name}", f"{start:g}", f"a value allowed by {self.prior}", fix)
+        object.__setattr__(self, "start", start)
+
+
+class Posterior:
+    """Priors x likelihood: a plain callable on a vector that pickles and knows no sampler.
+
+    Parameters
+    ----------
+    parameters : sequence of Parameter
+        One per element of the vector.
+    predict : callable
+        Takes the vector, periodic elements brought into range, and returns what the likelihood takes; or None where
+        the parameters are impossible together.
+    likelihood : callable
+        Takes what `predict` returns, returns a log-probability.
+
+    Attributes
+    ----------
+    labels, units : list of str
+        Of the elements.
+    start, lower, upper, scale : ndarray, shape (npar,)
+        Starting values, ends of the priors (infinite where there is none), first steps for a sampler.
+    periodic : ndarray of bool, shape (npar,)
+        Whether an element's ends are the same point.
+
+    Examples
+    --------
+    >>> slope = Parameter("slope", Uniform(-5, 5), start=1.0)
+    >>> line = Posterior([slope], lambda x: x[0] * np.arange(3), WhiteNoise([0, 2, 4], error=1))
+    >>> line.labels, round(line([2.0]), 4), line([6.0])
+    (['slope'], -2.3026, -inf)
+    """
+
+    def __init__(
+        self,
+        parameters: Sequence[Parameter],
+        predict: Callable[[FloatArray], Any],
+        likelihood: Callable[[Any], float],
+    ) -> None:
+        self.parameters = tuple(parameters)
+        self.predict, self.likelihood = predict, likelihood
+        self.labels = [p.name for p in self.parameters]
+        self.units = [p.unit for p in self.parameters]
+        self.start = np.array([p.start for p in self.parameters])
+        self.lower, self.upper = np.array([p.prior.bounds for p in self.parameters]).reshape(-1, 2).T
+        self.periodic = np.array([p.prior.is_periodic for p in self.parameters], dtype=bool)
+        self.scale = np.array([p.prior.first_step(p.start) for p in self.parameters])
+
+    def wrap(self, vector: Any) -> FloatArray:
+        """Return the vector with its periodic elements brought into range.
+
+        Raises
+        ------
+        InputError
+            If it has not one element per parameter.
+        """
+        x = np.array(vector, dtype=float)
+        if x.shape != self.start.shape:
+            raise InputError("the shape of the vector", x.shape, f"{self.start.shape}, one element per free parameter")
+        for k in np.flatnonzero(self.periodic):
+            x[k] = self.parameters[k].prior.wrap(x[k])
+        return x
+
+    def log_prior(self, vector: Any) -> float:
+        """Return the sum of the priors' log-densities; -inf outside any of them and for a NaN."""
+        x = self.wrap(vector)
+        if not (np.all(x >= self.lower) and np.all(x <= self.upper)):
+            return -np.inf
+        return float(sum(float(p.prior.log_pdf(value)) for p, value in zip(self.parameters, x, strict=True)))
+
+    def log_like(self, vector: Any) -> float:
+        """Return the log-likelihood, whatever the priors; -inf where model or likelihood are not finite."""
+        model = self.predict(self.wrap(vector))
+        value = -np.inf if model is None else float(self.likelihood(model))
+        return value if np.isfinite(value) else -np.inf
+
+    def __call__(self, vector: Any) -> float:
+        """Return log prior + log likelihood; -inf, without evaluating the model, where the prior forbids."""
+        log_prior = self.log_prior(vector)
+        if not np.isfinite(log_prior):
+            return -np.inf
+        return log_prior + self.log_like(vector)
