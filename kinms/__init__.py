@@ -11,62 +11,93 @@ import importlib
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from kinms.cube import Cube, Model, Sampling, SpectralAxis, Stats, simulate
-from kinms.disc import Cloudlets, Disc
-from kinms.errors import (
-    ConfigError,
-    FileError,
-    HeaderError,
-    InputError,
-    InputTypeError,
-    KinmsError,
-    KinmsWarning,
-    OutputExistsError,
-    SamplingError,
-    UnknownNameError,
-)
-from kinms.grid import Beam, CubeGrid
-from kinms.profiles import (
-    ArctanCurve,
-    AsymmetricDrift,
-    BisymmetricFlow,
-    ExponentialDisc,
-    FlatCurve,
-    GaussianRing,
-    KeplerianCurve,
-    LopsidedFlow,
-    RadialFlow,
-    SersicDisc,
-    TableCurve,
-    TableProfile,
-    TanhCurve,
-)
-
 # The class, not the module of that name: scripts say ``from kinms import radial_motion``.
 from kinms.radial_motion import radial_motion
 
 if TYPE_CHECKING:
+    from kinms.cube import Cube, Model, Sampling, SpectralAxis, Stats, simulate
+    from kinms.disc import Cloudlets, Disc
+    from kinms.errors import (
+        ConfigError,
+        FileError,
+        HeaderError,
+        InputError,
+        InputTypeError,
+        KinmsError,
+        KinmsWarning,
+        OutputExistsError,
+        SamplingError,
+        UnknownNameError,
+    )
     from kinms.fits_io import describe, read_cube, read_obspars, write_cube
     from kinms.fitting import FitResult, fit
+    from kinms.grid import Beam, CubeGrid
     from kinms.legacy import KinMS
     from kinms.likelihood import InflatedNoise, Posterior, WhiteNoise
     from kinms.noise import correlated_noise, detection_mask, estimate_rms
     from kinms.plots import channel_figure, corner_figure, summary_figure
     from kinms.posterior import DiscPosterior
     from kinms.priors import IsotropicInclination, LogUniform, Normal, TruncatedNormal, Uniform
+    from kinms.profiles import (
+        ArctanCurve,
+        AsymmetricDrift,
+        BisymmetricFlow,
+        ExponentialDisc,
+        FlatCurve,
+        GaussianRing,
+        KeplerianCurve,
+        LopsidedFlow,
+        RadialFlow,
+        SersicDisc,
+        TableCurve,
+        TableProfile,
+        TanhCurve,
+    )
 
-# Loaded when first asked for: they bring FITS, samplers and plotting with them.
+# Loaded when first asked for: `kinms --help` need not wait for compilers, FITS, samplers and plotting.
 _LAZY = {
+    "ArctanCurve": "profiles",
+    "AsymmetricDrift": "profiles",
+    "Beam": "grid",
+    "BisymmetricFlow": "profiles",
+    "Cloudlets": "disc",
+    "ConfigError": "errors",
+    "Cube": "cube",
+    "CubeGrid": "grid",
+    "Disc": "disc",
     "DiscPosterior": "posterior",
+    "ExponentialDisc": "profiles",
+    "FileError": "errors",
     "FitResult": "fitting",
+    "FlatCurve": "profiles",
+    "GaussianRing": "profiles",
+    "HeaderError": "errors",
     "InflatedNoise": "likelihood",
+    "InputError": "errors",
+    "InputTypeError": "errors",
     "IsotropicInclination": "priors",
+    "KeplerianCurve": "profiles",
     "KinMS": "legacy",
+    "KinmsError": "errors",
+    "KinmsWarning": "errors",
     "LogUniform": "priors",
+    "LopsidedFlow": "profiles",
+    "Model": "cube",
     "Normal": "priors",
+    "OutputExistsError": "errors",
     "Posterior": "likelihood",
+    "RadialFlow": "profiles",
+    "Sampling": "cube",
+    "SamplingError": "errors",
+    "SersicDisc": "profiles",
+    "SpectralAxis": "cube",
+    "Stats": "cube",
+    "TableCurve": "profiles",
+    "TableProfile": "profiles",
+    "TanhCurve": "profiles",
     "TruncatedNormal": "priors",
     "Uniform": "priors",
+    "UnknownNameError": "errors",
     "WhiteNoise": "likelihood",
     "channel_figure": "plots",
     "corner_figure": "plots",
@@ -77,6 +108,7 @@ _LAZY = {
     "fit": "fitting",
     "read_cube": "fits_io",
     "read_obspars": "fits_io",
+    "simulate": "cube",
     "summary_figure": "plots",
     "write_cube": "fits_io",
 }

@@ -15,6 +15,7 @@ import importlib.metadata
 import json
 import logging
 import math
+import os
 import shlex
 import sys
 import textwrap
@@ -234,11 +235,9 @@ def _sheet(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     low, high = found["v_min_kms"], found["v_max_kms"]
     frame = f", {found['frame']}" if found["frame"] else ""
     yield "velocity", f"{nv} channels of {found['dv_kms']:.5g} km/s, centres {low:.2f} to {high:.2f} km/s"
-    rest = (
-        "no rest value"
-        if found["rest_value"] is None
-        else f"rest {_prefixed(found['rest_value'], found['rest_unit'], 7)}"
-    )
+    rest = "no rest value"
+    if found["rest_value"] is not None:
+        rest = f"rest {_prefixed(found['rest_value'], found['rest_unit'], 7)}"
     yield "", f"{found['convention']} convention{frame}, {rest}"
     if beam is None:
         yield "beam", "none: a fit needs a [beam] table in its configuration"
@@ -293,8 +292,9 @@ def _simulate(args: argparse.Namespace, journal: Journal) -> int:
     if config.noise is not None:
         noise = correlated_noise(grid, beam, **dataclasses.asdict(config.noise))
         model = model.replace(data=model.data + noise, rms=config.noise.rms)
-    if data is not None:  # the same header as the data
-        model = data.replace(data=model.data, unit=model.unit, stats=model.stats, rms=model.rms, mask=None)
+    if data is not None:  # the same header and unit as the data; without a beam there is nothing to be "per beam"
+        unit = model.unit if beam is None else data.unit
+        model = data.replace(data=model.data, unit=unit, stats=model.stats, rms=model.rms, mask=None)
     write_cube(target, model, overwrite=args.overwrite, history=journal.lines[:1])
     _print_sheet(_model_sheet(config, model), journal)
     journal.say(f"Written to {target}")
@@ -339,12 +339,14 @@ def _fit(args: argparse.Namespace, journal: Journal) -> int:
     from kinms.results import check_directory
 
     folder = check_directory(args.output, args.overwrite)
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise FileError(folder, f"cannot be made: {place} is not a folder to write into.", "Choose another place.")
     if any(path.suffix != ".toml" and path.parent == folder.resolve() for path in config.inputs()):
         raise OutputExistsError(folder, "It holds an input of this run: choose another folder.")
     data = config.read_data()
     if data.beam is None:
         raise config.missing("beam", "the cube has no beam (BMAJ), and fit needs one: bmaj, bmin, bpa")
-    folder.mkdir(parents=True, exist_ok=True)  # that this is possible is better known now than after the fit
     options = given(config.fit)
     if args.processes is not None:
         options["processes"] = args.processes

@@ -43,7 +43,8 @@ FLOORS = {
     "kinms.__main__": 16,
     "kinms": 17,
 }
-# Optional or slow to import: plotting and whole applications are loaded when asked for.
+# Optional or slow to import: plotting and whole applications are loaded when asked for. The command line loads all
+# it needs that way, so that help and complaints about a file come at once.
 LAZY = {"kinms.plots", "kinms.fitting", "kinms.config", "kinms.fits_io", "kinms.utils.KinMS_figures", "kinms.noise"}
 
 
@@ -97,4 +98,5 @@ def test_imports_go_down(name, path):
 @pytest.mark.parametrize(("name", "path"), list(modules()), ids=lambda x: x if isinstance(x, str) else "")
 def test_no_import_of_ours_hides_in_a_function(name, path):
     for target, hidden in imported(ast.parse(path.read_text()), name):
-        assert not hidden or target in LAZY or target.startswith("gastimator_bridge"), f"{name} hides {target}"
+        allowed = target in LAZY or name == "kinms.cli"
+        assert not hidden or allowed or target.startswith("gastimator_bridge"), f"{name} hides {target}"

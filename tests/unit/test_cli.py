@@ -183,6 +183,7 @@ def test_a_bad_configuration(mock, capsys, old, new, said):
     line = one_line(capsys)
     assert line.startswith("kinms: bad.toml")
     assert said in line
+    assert not (mock / "results").exists()
 
 
 def test_tables_that_a_command_needs(here, capsys):
@@ -447,6 +448,8 @@ def test_fit_refuses_a_folder_before_it_starts(mock, plain_figures, capsys, monk
         assert one_line(capsys).startswith("kinms: results exists already and is not overwritten unasked.")
         assert main(["fit", "fit.toml", "-o", "fit.toml"]) == 2
         assert one_line(capsys).startswith("kinms: fit.toml: is a file.")
+        assert main(["fit", "fit.toml", "-o", "fit.toml/results"]) == 2
+        assert one_line(capsys).startswith("kinms: fit.toml/results: cannot be made: ")
         assert main(["fit", "fit.toml", "-o", ".", "--overwrite"]) == 2
         assert one_line(capsys).startswith("kinms: . exists already")
     assert os.listdir(mock / "results") == ["precious.txt"]

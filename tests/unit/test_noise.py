@@ -81,7 +81,6 @@ def test_rms_scales_with_the_data(scale, seed):
     assert estimate_rms(scale * data) == pytest.approx(scale * estimate_rms(data), rel=1e-9)
 
 
-
 GRID = CubeGrid((60, 90, 80), cell=1.0, dv=10.0)
 BEAM = Beam(6.0, 3.0, bpa=20.0)
 
@@ -135,7 +134,6 @@ def test_mock_noise_without_a_beam_is_white():
     assert abs((cube[:, :, 1:] * cube[:, :, :-1]).mean()) < 4 * 4.0 / np.sqrt(cube.size)
     with pytest.raises(InputError, match="rms is -1"):
         correlated_noise(GRID, None, rms=-1.0, seed=5)
-
 
 
 GALAXY = CubeGrid((20, 64, 64), cell=1.0, dv=10.0)

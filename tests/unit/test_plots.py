@@ -221,12 +221,12 @@ def test_spectrum_is_flux_density_over_the_same_pixels(summary):
     mask = np.zeros(GRID.shape, dtype=bool)
     mask[10, 15:30, 18:34] = True
     data, model = noisy(galaxy()), galaxy(flux=0.9)
-    data.data[10, 22, 26] = np.nan  # where both are bright
+    data.data[11, 22, 26] = np.nan  # where both are bright
     ax = panels(summary_figure(data, model, mask=mask))["spectrum"]
     (drawn,), (over,), (rest,) = (steps_of(ax, c) for c in (DATA_COLOUR, MODEL_COLOUR, RESIDUAL_COLOUR))
     region = np.zeros(GRID.shape, dtype=bool)
     region[:, 15:30, 18:34] = True
-    region[10, 22, 26] = False
+    region[11, 22, 26] = False
     expected = [np.where(region, cube.data, 0.0).sum(axis=(1, 2)) / BEAM.pixels(0.5) for cube in (data, model)]
     np.testing.assert_allclose(drawn, expected[0], rtol=1e-9)
     np.testing.assert_allclose(over, expected[1], rtol=1e-9)
