@@ -123,6 +123,7 @@ class Climb:
             step = self._top(centre, slope, hessian, radius)
             complete = corners <= 0.6 * (self.budget - len(self._told))
             if complete and (not trusted or _rise(slope, hessian, step) < _CLOSE):
+                hessian = np.diag(curvature)
                 yield from self._measure_corners(centre, value, hessian, side)
                 step = self._top(centre, slope, hessian, radius)
             promise, length = _rise(slope, hessian, step), float(np.linalg.norm(step))

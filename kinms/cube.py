@@ -271,9 +271,8 @@ class Model:
         kind = choose(disc, self.grid)
         if kind not in self._evaluators:
             if kind not in self._density:
-                # Planned for the disc of the constructor where that is of this kind: calls leave no trace in results.
-                first = self.disc if choose(self.disc, self.grid) == kind else disc
-                self._density[kind] = _plan(first, self.grid, self.beam, self.sampling)
+                # From the constructor's disc alone: what was called before must leave no trace in the results.
+                self._density[kind] = _plan(kind, self.disc, self.grid, self.beam, self.sampling)
             self._evaluators[kind] = _build(kind, self.disc, self.grid, self._density[kind])
         return self._evaluators[kind]
 
@@ -355,13 +354,18 @@ def _build(kind: str, disc: Disc, grid: CubeGrid, density: int) -> Callable[[Dis
     return SkyGrid(disc, grid, density) if kind == "sky grid" else PointSum(grid, 0, density)
 
 
-def _plan(disc: Disc, grid: CubeGrid, beam: Beam | None, sampling: Sampling) -> int:
-    """Density with which the accuracy is met: the coarser of the two samplings that agreed."""
-    kind = choose(disc, grid)
+#: Level of a sky grid planned for a disc that itself needs points: enough up to the inclination where those begin.
+STEEP_LEVEL = 4
+
+
+def _plan(kind: str, disc: Disc, grid: CubeGrid, beam: Beam | None, sampling: Sampling) -> int:
+    """Density with which an evaluator meets the accuracy for a disc: of two samplings that agreed, the coarser."""
     if kind == "cloudlets":
         return 1
+    if kind == "sky grid" and choose(disc, grid) != kind:
+        return STEEP_LEVEL
     density = _sample(kind, disc, grid, beam, sampling).density
-    if not sampling.estimate or (kind == "points"):
+    if not sampling.estimate or kind == "points":
         return density
     return max(density // 2, sky_grid_level(disc, grid))
 

@@ -216,8 +216,8 @@ def _pv_panel(ax: Axes, view: View, limits: Limits) -> None:
     ax.set_ylabel("Velocity (km/s)")
     peak = float(np.nanmax(view.sign * image)) if np.isfinite(image).any() else 0.0
     half = grid.cell / 2.0
-    first, last = (offsets[0], offsets[-1]) if offsets.size else (0.0, 0.0)
-    extent = (first - half, last + half, grid.velocity_edges[0], grid.velocity_edges[-1])
+    extent = (*_reach(offsets, half), grid.velocity_edges[0], grid.velocity_edges[-1])
+    covered = _reach(offsets[np.isfinite(image).any(axis=0)], half)
     if peak > 0:
         unit, factor = display_unit(view.data.unit, peak)
         low, high = sorted((-view.sign * min(3.0 * view.rms, peak) * factor, view.sign * peak * factor))
@@ -240,18 +240,22 @@ def _pv_panel(ax: Axes, view: View, limits: Limits) -> None:
         draw_resolution(ax, view)
     else:
         say(ax, _nothing(view) if offsets.size else "the slit is outside the field")
-    ax.set_xlim(*_along_slit(view, limits, extent))
+    ax.set_xlim(*_along_slit(view, limits, covered))
     ax.set_ylim(extent[2:])
     frame(ax)
 
 
-def _along_slit(view: View, limits: Limits, extent: tuple[float, ...]) -> tuple[float, float]:
-    """The offsets at which the slit leaves what the maps show."""
+def _reach(offsets: FloatArray, half: float) -> tuple[float, float]:
+    return (offsets[0] - half, offsets[-1] + half) if offsets.size else (-half, half)
+
+
+def _along_slit(view: View, limits: Limits, covered: tuple[float, float]) -> tuple[float, float]:
+    """The offsets at which the slit leaves what the maps show, or its data end."""
     angle = np.radians(view.pa)
     east, north = np.meshgrid(limits[:2], limits[2:])
     corners = (east - view.centre[0]) * np.sin(angle) + (north - view.centre[1]) * np.cos(angle)
-    low, high = max(extent[0], float(corners.min())), min(extent[1], float(corners.max()))
-    return (low, high) if low < high else (extent[0], extent[1])
+    low, high = max(covered[0], float(corners.min())), min(covered[1], float(corners.max()))
+    return (low, high) if low < high else covered
 
 
 def _spectrum_panel(ax: Axes, view: View) -> None:
