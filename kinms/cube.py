@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,17 @@ import numpy as np
 from kinms.convolution import convolve
 from kinms.disc import Disc
 from kinms.errors import InputError, InputTypeError, KinmsWarning
-from kinms.evaluators import MAX_NODES, CloudletSum, PointSum, SkyGrid, choose, sky_grid_level
+from kinms.evaluators import (
+    COPIES,
+    MAX_NODES,
+    CloudletSum,
+    PointMean,
+    PointSum,
+    SkyGrid,
+    choose,
+    is_narrow,
+    sky_grid_level,
+)
 from kinms.grid import Beam, CubeGrid
 from kinms.records import FloatArray, Record, check_scalar
 
@@ -58,7 +68,8 @@ class Stats:
     n_samples : int
         Nodes, points or cloudlets that were evaluated.
     accuracy : float
-        Relative rms error of the cube, estimated afterwards from two samplings of it.
+        Relative rms error of the cube, estimated afterwards: what doubling the nodes of a sky grid changed, or twice
+        the standard error among independent sets of points.
     evaluator : str
         ``sky grid``, ``points`` or ``cloudlets``.
     messages : tuple of str
@@ -192,8 +203,8 @@ class Sampling(Record):
     Parameters
     ----------
     accuracy : float
-        Relative rms error of the cube that is aimed at, 1e-6 to 1e-1. The density of nodes is doubled until two
-        samplings agree to this; what was reached is in `Stats.accuracy`.
+        Relative rms error of the cube that is aimed at, 1e-6 to 1e-1. The density of nodes is doubled until
+        samplings agree to this; what was reached, usually better, is in `Stats.accuracy`.
     points : int, optional
         Use exactly this many points wherever points are needed, whatever the accuracy.
     estimate : bool
@@ -201,7 +212,7 @@ class Sampling(Record):
         third, and `Stats.accuracy` is NaN.
     """
 
-    accuracy: float = 1e-3
+    accuracy: float = 3e-3
     points: int | None = None
     estimate: bool = True
 
@@ -215,7 +226,9 @@ class Sampling(Record):
 
 
 #: Points to begin with, as a rule without an estimate, and at most.
-FIRST_POINTS, USUAL_POINTS, MOST_POINTS = 1 << 16, 1 << 18, 1 << 23
+FIRST_POINTS, USUAL_POINTS, MOST_POINTS = 1 << 16, 1 << 18, 1 << 22
+#: Standard errors of the points that are stated as their error.
+SAFETY = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,7 +273,7 @@ class Model:
         self.disc, self.grid, self.beam = disc, grid, beam
         self.sampling = sampling or Sampling()
         self._density: dict[str, int] = {}
-        self._evaluators: dict[str, Callable[[Disc], tuple[FloatArray, int]]] = {}
+        self._evaluators: dict[tuple[str, int, bool], Callable[[Disc], tuple[FloatArray, int]]] = {}
         self._evaluator(disc)
 
     def __call__(self, disc: Disc) -> FloatArray:
@@ -269,12 +282,17 @@ class Model:
 
     def _evaluator(self, disc: Disc) -> Callable[[Disc], tuple[FloatArray, int]]:
         kind = choose(disc, self.grid)
-        if kind not in self._evaluators:
-            if kind not in self._density:
-                # From the constructor's disc alone: what was called before must leave no trace in the results.
-                self._density[kind] = _plan(kind, self.disc, self.grid, self.beam, self.sampling)
-            self._evaluators[kind] = _build(kind, self.disc, self.grid, self._density[kind])
-        return self._evaluators[kind]
+        if kind not in self._density:
+            # From the constructor's disc alone: what was called before must leave no trace in the results.
+            self._density[kind] = _plan(kind, self.disc, self.grid, self.beam, self.sampling)
+        density, follow = self._density[kind], False
+        if kind == "sky grid":
+            # A disc far from the first one, much steeper or with a much narrower line, needs more than was planned.
+            density, follow = max(density, _allowed_level(disc, self.grid)), is_narrow(disc, self.grid)
+        key = (kind, density, follow)
+        if key not in self._evaluators:
+            self._evaluators[key] = _build(kind, self.disc, self.grid, density, follow)
+        return self._evaluators[key]
 
     def __getstate__(self) -> dict[str, Any]:
         # Node arrays are quicker to make again than to send to another process.
@@ -293,7 +311,7 @@ def simulate(disc: Disc, grid: CubeGrid, beam: Beam | None = None, sampling: Sam
     beam : Beam, optional
         None leaves the cube unconvolved, in Jy per pixel: the sky before the telescope.
     sampling : Sampling, optional
-        Accuracy, default 1e-3.
+        Accuracy, default 3e-3.
 
     Returns
     -------
@@ -324,7 +342,7 @@ def simulate(disc: Disc, grid: CubeGrid, beam: Beam | None = None, sampling: Sam
     sampling = sampling or Sampling()
     kind = choose(disc, grid)
     sample = _sample(kind, disc, grid, beam, sampling)
-    inside = float(sample.spectra.sum() * grid.dv)
+    inside = _flux_inside(disc, grid, sample)
     messages = tuple(_complaints(disc, grid, beam, sampling, sample, inside))
     for message in messages:
         warnings.warn(message, KinmsWarning, stacklevel=2)
@@ -348,10 +366,20 @@ def _to_beam(spectra: FloatArray, grid: CubeGrid, beam: Beam | None) -> FloatArr
     return convolve(spectra, beam, grid.cell) * beam.pixels(grid.cell)
 
 
-def _build(kind: str, disc: Disc, grid: CubeGrid, density: int) -> Callable[[Disc], tuple[FloatArray, int]]:
+def _build(
+    kind: str, disc: Disc, grid: CubeGrid, density: int, follow: bool
+) -> Callable[[Disc], tuple[FloatArray, int]]:
     if kind == "cloudlets":
         return CloudletSum(grid)
-    return SkyGrid(disc, grid, density) if kind == "sky grid" else PointSum(grid, 0, density)
+    return SkyGrid(disc, grid, density, follow) if kind == "sky grid" else PointMean(grid, density)
+
+
+def _allowed_level(disc: Disc, grid: CubeGrid) -> int:
+    """Level that the scale of the light calls for, as far as the number of nodes allows."""
+    level = sky_grid_level(disc, grid)
+    while level > 1 and SkyGrid.count(grid, level) > MAX_NODES:
+        level //= 2
+    return level
 
 
 #: Level of a sky grid planned for a disc that itself needs points: enough up to the inclination where those begin.
@@ -367,7 +395,7 @@ def _plan(kind: str, disc: Disc, grid: CubeGrid, beam: Beam | None, sampling: Sa
     density = _sample(kind, disc, grid, beam, sampling).density
     if not sampling.estimate or kind == "points":
         return density
-    return max(density // 2, sky_grid_level(disc, grid))
+    return max(density // 2, _allowed_level(disc, grid))
 
 
 def _sample(kind: str, disc: Disc, grid: CubeGrid, beam: Beam | None, sampling: Sampling) -> _Sample:
@@ -377,46 +405,56 @@ def _sample(kind: str, disc: Disc, grid: CubeGrid, beam: Beam | None, sampling: 
     return (_sample_sky if kind == "sky grid" else _sample_points)(disc, grid, beam, sampling)
 
 
+#: What the cut of the light at `kinms.profiles.TAIL` leaves out.
+FLOOR = 1e-6
+
+
 def _sample_sky(disc: Disc, grid: CubeGrid, beam: Beam | None, sampling: Sampling) -> _Sample:
     """Double the node density until two samplings agree; the finer one is returned, the coarser one's error stated."""
-    level = sky_grid_level(disc, grid)
-    while level > 1 and SkyGrid.count(grid, level) > MAX_NODES:
-        level //= 2
-    spectra, n = SkyGrid(disc, grid, level)(disc)
+    level, follow = _allowed_level(disc, grid), is_narrow(disc, grid)
+    spectra, n = SkyGrid(disc, grid, level, follow)(disc)
     data = _to_beam(spectra, grid, beam)
     accuracy = np.nan
     while sampling.estimate:
         level *= 2
         coarse = data
-        spectra, n = SkyGrid(disc, grid, level)(disc)
+        spectra, n = SkyGrid(disc, grid, level, follow)(disc)
         data = _to_beam(spectra, grid, beam)
-        accuracy = _relative_rms(data - coarse, data)
+        accuracy = float(np.hypot(_relative_rms([data - coarse], data), FLOOR))
         if accuracy <= sampling.accuracy or SkyGrid.count(grid, 2 * level) > MAX_NODES:
             break
     return _Sample(spectra, data, n, accuracy, level)
 
 
 def _sample_points(disc: Disc, grid: CubeGrid, beam: Beam | None, sampling: Sampling) -> _Sample:
-    """Double the number of points until its two halves agree; half of their difference is the error stated."""
-    half = (sampling.points or (FIRST_POINTS if sampling.estimate else USUAL_POINTS)) // 2
-    first, _ = PointSum(grid, 0, half)(disc)
+    """Double the number of points until independent copies of them agree."""
+    n = max((sampling.points or (FIRST_POINTS if sampling.estimate else USUAL_POINTS)) // COPIES, 1)
     if not sampling.estimate:
-        second, _ = PointSum(grid, half, 2 * half)(disc)
-        spectra = 0.5 * (first + second)
-        return _Sample(spectra, _to_beam(spectra, grid, beam), 2 * half, np.nan, 2 * half)
+        spectra, used = PointMean(grid, n * COPIES)(disc)
+        return _Sample(spectra, _to_beam(spectra, grid, beam), used, np.nan, used)
+    copies = [PointSum(grid, copy, 0, n)(disc)[0] for copy in range(COPIES)]
     while True:
-        second, _ = PointSum(grid, half, 2 * half)(disc)
-        spectra = 0.5 * (first + second)
+        spectra = np.sum(copies, axis=0) / COPIES
         data = _to_beam(spectra, grid, beam)
-        accuracy = _relative_rms(0.5 * _to_beam(first - second, grid, beam), data)
-        if accuracy <= sampling.accuracy or sampling.points is not None or 4 * half > MOST_POINTS:
-            return _Sample(spectra, data, 2 * half, accuracy, 2 * half)
-        first, half = spectra, 2 * half
+        scatter = _relative_rms((_to_beam(c - spectra, grid, beam) for c in copies), data)
+        accuracy = float(np.hypot(SAFETY * scatter / np.sqrt(COPIES * (COPIES - 1.0)), FLOOR))
+        if accuracy <= sampling.accuracy or sampling.points is not None or 2 * n * COPIES > MOST_POINTS:
+            return _Sample(spectra, data, n * COPIES, accuracy, n * COPIES)
+        copies = [0.5 * (c + PointSum(grid, k, n, 2 * n)(disc)[0]) for k, c in enumerate(copies)]
+        n *= 2
 
 
-def _relative_rms(difference: FloatArray, data: FloatArray) -> float:
-    scale = float(np.sqrt(np.mean(data**2)))
-    return float(np.sqrt(np.mean(difference**2)) / scale) if scale > 0.0 else 0.0
+def _relative_rms(differences: Iterable[FloatArray], data: FloatArray) -> float:
+    """Root of the summed squares of some cubes, relative to another one."""
+    scale = float(np.sum(data**2))
+    return float(np.sqrt(sum(float(np.sum(d**2)) for d in differences) / scale)) if scale > 0.0 else 0.0
+
+
+def _flux_inside(disc: Disc, grid: CubeGrid, sample: _Sample) -> float:
+    """Flux of the intrinsic cube; quadrature must not make it exceed what a disc of one sign has."""
+    inside = float(sample.spectra.sum() * grid.dv)
+    one_sign = sample.spectra.min() >= 0.0 or sample.spectra.max() <= 0.0
+    return disc.flux if one_sign and abs(inside) > abs(disc.flux) else inside
 
 
 def _complaints(
@@ -436,6 +474,6 @@ def _complaints(
             said.append(f"The beam ({beam.bmaj:g} x {bmin:g} arcsec) is under two pixels of {grid.cell:g} arcsec.")
         if beam.bmaj > min(grid.nx, grid.ny) * grid.cell:
             said.append(f"The beam ({beam.bmaj:g} arcsec) is larger than the field.")
-    if sample.accuracy > sampling.accuracy:
+    if sample.accuracy > np.hypot(sampling.accuracy, FLOOR):
         said.append(f"The accuracy reached is {sample.accuracy:.1e}, not {sampling.accuracy:.1e} as asked.")
     return said

@@ -38,7 +38,7 @@ class Cloudlets(Record):
     positions : array_like, shape (n, 3)
         arcsec. Without `v_los`: in the disc, along the receding major axis, along the in-plane axis that u_min
         projects, and height z; they are then projected like the rest of the disc. With `v_los`: on the sky,
-        (east, north, depth), taken as they are.
+        (east, north, depth) from the disc's centre, whatever its inclination and position angle.
     flux : array_like, shape (n,), optional
         Relative fluxes, negative for absorption; default equal. The disc's `flux` scales their sum.
     v_los : array_like, shape (n,), optional

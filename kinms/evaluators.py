@@ -5,7 +5,7 @@ sky grid
     round the centre) carry Sigma(R) and the line. With hardly any dispersion the nodes become cells whose velocity
     spread is followed, so that a narrow line does not turn into a comb.
 points
-    Warps, thick discs, edge-on discs and discs that a pixel does not resolve: deterministic low-discrepancy points,
+    Warps, thick discs, edge-on discs and discs that a pixel does not resolve: Sobol's points,
     with R from the exact inverse of the cumulative light, each in its nearest pixel.
 cloudlets
     Points that the user hands in, taken as they are.
@@ -18,6 +18,7 @@ from __future__ import annotations
 import functools
 
 import numpy as np
+from scipy.stats import qmc
 
 from kinms.disc import Cloudlets, Disc, sky_axes
 from kinms.errors import InputTypeError
@@ -26,7 +27,7 @@ from kinms.kernels import deposit, invert_cumulative
 from kinms.profiles import BrightnessLaw, TableProfile
 from kinms.records import FloatArray
 
-__all__ = ["CloudletSum", "PointSum", "SkyGrid", "choose", "sky_grid_level"]
+__all__ = ["COPIES", "CloudletSum", "PointMean", "PointSum", "SkyGrid", "choose", "is_narrow", "sky_grid_level"]
 
 #: Above this inclination a sky grid would need too many nodes along the minor axis.
 STEEP = 85.0
@@ -58,6 +59,12 @@ def sky_grid_level(disc: Disc, grid: CubeGrid) -> int:
         raise InputTypeError("surface_brightness", type(light).__name__, "a brightness law")
     pixels = light.scale_radius() * _cos_inc(disc) / grid.cell
     return int(2 ** np.clip(np.ceil(np.log2(2.5 / pixels)), 0, 4))
+
+
+def is_narrow(disc: Disc, grid: CubeGrid) -> bool:
+    """Return whether the line is anywhere so narrow that nodes alone would turn it into a comb."""
+    radii = np.array([0.0]) if disc.radius is None else disc.radius
+    return bool(disc.line_sigma(radii).min() < NARROW * grid.dv)
 
 
 def _rule(n: int, gauss: bool) -> tuple[FloatArray, FloatArray]:
@@ -99,18 +106,19 @@ class SkyGrid:
     Parameters
     ----------
     disc : Disc
-        Decides where the refinement is and whether cells follow the velocity.
+        Decides where the refinement is.
     grid : CubeGrid
         The pixels.
     level : int
         2 x level nodes per pixel and axis, twice and four times as many near the centre.
+    follow : bool
+        Whether cells follow the velocity inside them, which a narrow line needs, see `is_narrow`.
     """
 
-    def __init__(self, disc: Disc, grid: CubeGrid, level: int) -> None:
+    def __init__(self, disc: Disc, grid: CubeGrid, level: int, follow: bool) -> None:
         self.grid = grid
         self.level = level
-        radii = np.array([0.0]) if disc.radius is None else disc.radius
-        self.follow = bool(disc.line_sigma(radii).min() < NARROW * grid.dv)
+        self.follow = follow
         x0 = float(grid.x_ref or 0.0) - disc.east / grid.cell
         y0 = float(grid.y_ref or 0.0) + disc.north / grid.cell
         nodes = _sky_nodes(grid.ny, grid.nx, x0, y0, level, not self.follow)
@@ -162,27 +170,37 @@ class SkyGrid:
         return np.abs(ends[0] - ends[1]), np.abs(ends[2] - ends[3])
 
 
-#: Steps of the additive low-discrepancy sequence in three dimensions: powers of 1/g with g^4 = g + 1
-#: (M. Roberts, 2018, "The unreasonable effectiveness of quasirandom sequences", R_3).
-_G3 = 1.2207440846057596
-_STEPS = 1.0 / _G3 ** np.arange(1, 4)
 _CHUNK = 1 << 17
 
 
+@functools.lru_cache(maxsize=1)
+def _sobol(bits: int) -> FloatArray:
+    """First 2^bits points of Sobol's sequence in three dimensions (Joe & Kuo 2008), shape (2^bits, 3)."""
+    return np.asarray(qmc.Sobol(3, scramble=False).random_base2(bits))
+
+
+#: The sequence comes in this many copies, each shifted at random (Cranley & Patterson 1976): they sample the same
+#: integral independently, so their scatter is an honest estimate of the error of their mean.
+COPIES = 4
+_SHIFTS = np.random.Generator(np.random.PCG64(np.random.SeedSequence(20201))).random((COPIES, 3))
+
+
 class PointSum:
-    """Low-discrepancy points number ``start`` to ``stop`` of one endless sequence, all of equal weight.
+    """Points number ``start`` to ``stop`` of Sobol's sequence, all of equal weight: radius, azimuth and height.
 
     Parameters
     ----------
     grid : CubeGrid
         The pixels.
+    copy : int
+        Which of the `COPIES` shifted sequences.
     start, stop : int
-        Which points.
+        Which points of it.
     """
 
-    def __init__(self, grid: CubeGrid, start: int, stop: int) -> None:
+    def __init__(self, grid: CubeGrid, copy: int, start: int, stop: int) -> None:
         self.grid = grid
-        self.start, self.stop = start, stop
+        self.copy, self.start, self.stop = copy, start, stop
 
     def __call__(self, disc: Disc) -> tuple[FloatArray, int]:
         """Return the spectra, shape (ny, nx, nv), Jy per pixel, and the number of points."""
@@ -197,9 +215,9 @@ class PointSum:
         one_sign = brightness.min() >= 0.0 or brightness.max() <= 0.0
         sign = float(np.sign(brightness.sum())) if one_sign else 1.0
         spectra = np.zeros((grid.ny * grid.nx, grid.nv))
+        sequence = _sobol(max(self.stop - 1, 1).bit_length())
         for first in range(self.start, self.stop, _CHUNK):
-            index = np.arange(first, min(first + _CHUNK, self.stop))
-            u = (0.5 + index[:, None] * _STEPS) % 1.0
+            u = (_SHIFTS[self.copy] + sequence[first : min(first + _CHUNK, self.stop)]) % 1.0
             r = invert_cumulative(u[:, 0] * cumulative[-1], cumulative, radius, np.abs(brightness))
             weight = np.full(r.size, each * sign) if one_sign else each * np.sign(np.interp(r, radius, brightness))
             self._add(disc, spectra, r, 2.0 * np.pi * u[:, 1], u[:, 2], weight)
@@ -217,6 +235,28 @@ class PointSum:
         east, north = disc.project(x, y, z, r)
         v_los = disc.v_sys + disc.line_of_sight(x, y, r)
         _scatter(self.grid, spectra, east, north, v_los, disc.line_sigma(r), weight)
+
+
+class PointMean:
+    """The first ``n`` points of all copies together.
+
+    Parameters
+    ----------
+    grid : CubeGrid
+        The pixels.
+    n : int
+        Points in all.
+    """
+
+    def __init__(self, grid: CubeGrid, n: int) -> None:
+        self.copies = [PointSum(grid, copy, 0, n // COPIES) for copy in range(COPIES)]
+
+    def __call__(self, disc: Disc) -> tuple[FloatArray, int]:
+        """Return the spectra, shape (ny, nx, nv), Jy per pixel, and the number of points."""
+        total, n = self.copies[0](disc)
+        for copy in self.copies[1:]:
+            total += copy(disc)[0]
+        return total / COPIES, n * COPIES
 
 
 class CloudletSum:

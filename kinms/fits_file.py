@@ -13,7 +13,7 @@ from typing import IO, Any, Self
 import numpy as np
 from astropy.io import fits
 
-from kinms.errors import FileError, HeaderError, InputError, OutputExistsError
+from kinms.errors import FileError, HeaderError, InputError, KinmsError, OutputExistsError
 
 __all__ = ["ImageFile", "PathLike", "write_image"]
 
@@ -51,22 +51,24 @@ class ImageFile:
 
     def __init__(self, path: PathLike, hdu: int | str | None = None) -> None:
         self.path = Path(path)
-        _check_readable(self.path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what matters of astropy's warnings is checked below
-            try:
-                self._file = fits.open(self.path, memmap=False)
+        self._packed = _check_readable(self.path)
+        # Our own stream, so that it is closed whatever astropy makes of a garbled file.
+        self._stream = open(self.path, "rb")  # noqa: SIM115
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what matters of astropy's warnings is checked below
+                self._file = fits.open(self._stream, memmap=False)
                 len(self._file)  # looks at every HDU, so that what is wrong with any is known now
-            except _GARBLED as error:
-                raise FileError(path, f"cannot be read as FITS ({_one_line(error)}).", "Copy it again.") from None
-            try:
                 index = self._choose(hdu)
                 self._hdu: Any = self._file[index]
                 self.header = self._merged(index)
                 self._check_length()
-            except BaseException:
-                self._file.close()
-                raise
+        except BaseException as error:
+            self._stream.close()
+            if isinstance(error, _GARBLED) and not isinstance(error, KinmsError):
+                message = f"cannot be read as FITS ({_one_line(error)})."
+                raise FileError(path, message, "Copy it again.") from None
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -75,6 +77,7 @@ class ImageFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+        self._stream.close()
 
     @property
     def beams(self) -> Any:
@@ -131,7 +134,7 @@ class ImageFile:
     def _check_length(self) -> None:
         """Compare the size of an uncompressed file with what the header promises."""
         info = self._hdu.fileinfo()
-        if info is None or self._file._file.compression or isinstance(self._hdu, fits.CompImageHDU):
+        if info is None or self._packed or isinstance(self._hdu, fits.CompImageHDU):
             return
         header = self._hdu.header
         sizes = [header.get(f"NAXIS{i}", 0) for i in range(1, header.get("NAXIS", 0) + 1)]
@@ -148,7 +151,8 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:120] or type(error).__name__
 
 
-def _check_readable(path: Path) -> None:
+def _check_readable(path: Path) -> bool:
+    """Return whether the file is compressed, or say why it cannot be one of ours."""
     if path.is_dir():
         raise FileError(path, "is a directory, not a FITS file.", "Give the file in it.")
     try:
@@ -162,6 +166,7 @@ def _check_readable(path: Path) -> None:
         raise FileError(path, "is empty.", "Copy it again.")
     if not start.startswith((b"SIMPLE", b"\x1f\x8b", b"BZh", b"PK\x03\x04", b"\x1f\x9d", b"\xfd7zXZ")):
         raise FileError(path, f"is not a FITS file (it starts with {start[:12]!r}).", "Check the path.")
+    return not start.startswith(b"SIMPLE")
 
 
 def write_image(path: PathLike, data: np.ndarray, header: fits.Header, *, overwrite: bool) -> None:

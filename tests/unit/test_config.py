@@ -1,6 +1,7 @@
 """A configuration file becomes what a script would build, or an error that names line, key and what is allowed."""
 
 import inspect
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -410,6 +411,17 @@ def test_fit_options_are_arguments_of_fit_with_defaults():
 def test_data_options_are_arguments_of_read_cube():
     parameters = inspect.signature(read_cube).parameters
     assert set(DataOptions.__dataclass_fields__) - {"cube", "rms"} <= set(parameters)
+
+
+def test_the_demo_can_find_its_galaxy():
+    data = Path(__file__).parents[2] / "data"
+    truth, start = load(data / "mock_galaxy.toml"), load(data / "fit_mock_galaxy.toml")
+    assert truth.noise is not None
+    for path, prior in start.free.items():
+        assert np.isfinite(prior.log_pdf(truth.disc.value(path))), path
+        assert start.disc.value(path) != truth.disc.value(path), path
+    same = {path: truth.disc.value(path) for path in start.free}
+    assert start.disc.with_values(same) == truth.disc
 
 
 # -- reading the data ---------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def test_the_physics_chooses_the_evaluator(change, kind):
     assert choose(disc, GRID) == kind
     cube = simulate(disc, GRID, BEAM)
     assert cube.stats.evaluator == kind
-    assert cube.stats.accuracy <= 1e-3
+    assert cube.stats.accuracy <= 3e-3
 
 
 @pytest.mark.parametrize("inc", [30.0, 60.0, 75.0])
@@ -74,7 +74,7 @@ def test_sky_grid_and_points_agree_within_their_stated_errors(inc, sigma):
     points = simulate(disc.replace(scale_height=1e-6), GRID, BEAM)
     assert points.stats.evaluator == "points"
     stated = np.hypot(sky.stats.accuracy, points.stats.accuracy)
-    assert relative(sky.data - points.data, sky.data) < 3.0 * stated
+    assert relative(sky.data - points.data, sky.data) < stated
 
 
 def test_accuracy_asked_is_accuracy_got():
@@ -82,14 +82,27 @@ def test_accuracy_asked_is_accuracy_got():
     for asked in (1e-2, 1e-3, 1e-4):
         cube = simulate(DISC, GRID, BEAM, Sampling(accuracy=asked))
         assert relative(cube.data - best.data, best.data) <= cube.stats.accuracy <= asked
+    thick = DISC.replace(scale_height=1.0)
+    best = simulate(thick, GRID, BEAM, Sampling(accuracy=1e-3))
+    for asked in (3e-2, 1e-2):
+        cube = simulate(thick, GRID, BEAM, Sampling(accuracy=asked))
+        assert relative(cube.data - best.data, best.data) <= np.hypot(cube.stats.accuracy, best.stats.accuracy) <= asked
 
 
 def test_model_of_a_fit_meets_the_accuracy_and_survives_pickling():
     for disc in (DISC, DISC.replace(sigma_gas=0.0), DISC.replace(surface_brightness=GaussianRing(12.0, 1.0))):
         model = Model(disc, GRID, BEAM)
         cube = simulate(disc, GRID, BEAM)
-        assert relative(model(disc) - cube.data, cube.data) <= 1e-3
+        assert relative(model(disc) - cube.data, cube.data) <= 3e-3
         assert pickle.loads(pickle.dumps(model))(disc).tobytes() == model(disc).tobytes()
+
+
+def test_a_model_keeps_its_promise_far_from_the_disc_it_was_planned_for():
+    model = Model(DISC, GRID, BEAM)
+    for change in ({"sigma_gas": 0.0}, {"sigma_gas": 3.0}, {"inc": 82.0}, {"inc": 75.0, "sigma_gas": 0.0}):
+        disc = DISC.replace(**change)
+        cube = simulate(disc, GRID, BEAM, Sampling(accuracy=3e-4))
+        assert relative(model(disc) - cube.data, cube.data) < 1e-2, change
 
 
 def test_a_model_remembers_nothing():
@@ -162,7 +175,7 @@ def test_absorption_is_the_mirror_image_of_emission():
     thick = simulate(DISC.replace(surface_brightness=profile, scale_height=1e-6), GRID, BEAM)
     assert thin.data.min() < 0 < thin.data.max()
     assert thin.stats.flux_inside == pytest.approx(30.0, rel=1e-3)
-    assert relative(thin.data - thick.data, thin.data) < 3 * np.hypot(thin.stats.accuracy, thick.stats.accuracy)
+    assert relative(thin.data - thick.data, thin.data) < np.hypot(thin.stats.accuracy, thick.stats.accuracy)
 
 
 def test_cloudlets_land_where_they_are_put():
