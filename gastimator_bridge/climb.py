@@ -22,8 +22,8 @@ __all__ = ["Climb"]
 # A direction may grow by this factor in one round and shrink by its square: too long a probe only blurs a curvature,
 # too long a step wastes a round.
 _STRETCH = 10.0
-# No direction is longer than this part of the box.
-_PART_OF_BOX = 0.25
+# No direction is longer than this part of the box or, without a box, than this many first steps.
+_PART_OF_BOX, _FAR = 0.25, 1e3
 # Over when the model promises less than this in log-probability.
 _CLOSE = 0.5
 # With less room than this (in units of the direction) before a bound, a curvature cannot be measured.
@@ -78,7 +78,9 @@ class Climb:
 
     def _start(self) -> None:
         self.space, self.x, self.value, scale, self.budget = self._begin
-        self.basis = np.diag(np.minimum(scale, _PART_OF_BOX * self.space.span))
+        bounded = np.isfinite(self.space.span)
+        self._longest = np.where(bounded, _PART_OF_BOX * self.space.span, _FAR * scale)
+        self.basis = np.diag(np.minimum(scale, self._longest))
         self.converged = False
         self._points = self._rounds()
         self._point: Array | None = next(self._points)
@@ -127,7 +129,10 @@ class Climb:
                 yield from self._measure_corners(centre, value, hessian, side)
                 step = self._top(centre, slope, hessian, radius)
             promise, length = _rise(slope, hessian, step), float(np.linalg.norm(step))
-            there = promise < _CLOSE and length < 0.99 * radius and bool(np.all((curvature > 0.2) & (curvature < 5.0)))
+            # A direction that is as long as it may be is flat as far as one can tell.
+            flat = np.max(np.abs(self.basis) / self._longest[:, None], axis=0) > 0.99
+            known = np.all((curvature < 5.0) & (flat | (curvature > 0.2)))
+            there = promise < _CLOSE and length < 0.99 * radius and bool(known)
             move = self.basis @ step
             self.basis = self._one_sigma(hessian)
             if there:
@@ -213,8 +218,7 @@ class Climb:
         """The directions turned and rescaled to where the model falls by 1/2; never by too much at once."""
         curvature, turn = np.linalg.eigh(hessian)
         basis = (self.basis @ turn) / np.sqrt(np.clip(np.abs(curvature), _STRETCH**-2, _STRETCH**4))
-        longest = np.max(np.abs(basis) / (_PART_OF_BOX * self.space.span[:, None]), axis=0)
-        return basis / np.maximum(1.0, longest)
+        return basis / np.maximum(1.0, np.max(np.abs(basis) / self._longest[:, None], axis=0))
 
     def _top(self, centre: Array, slope: Array, hessian: Array, radius: float) -> Array:
         """The step, in units of the directions, to the model's highest point within the radius and the box.

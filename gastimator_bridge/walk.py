@@ -74,6 +74,14 @@ def _log_t(square: Array, n: int) -> Array:
     return -0.5 * (_FREEDOM + n) * np.log1p(square / _FREEDOM)
 
 
+def _root(covariance: Array) -> Array:
+    """Return a matrix whose square is the covariance, also of parameters that are all but degenerate."""
+    width = np.sqrt(np.diag(covariance))
+    size, turn = np.linalg.eigh(covariance / np.outer(width, width))
+    root: Array = width[:, None] * turn * np.sqrt(np.maximum(size, 1e-12))
+    return root
+
+
 class Walker:
     """A chain that can be advanced for a while, looked at, pickled, and advanced again.
 
@@ -246,7 +254,7 @@ class Walker:
         states, worth = states[states.shape[0] // 2 :], float(news[news.size // 2 :].sum())
         weight = worth / (worth + self._trust)
         spread = np.cov(states, rowvar=False).reshape(n, n) if states.shape[0] > 1 else self._prior
-        root = np.linalg.cholesky((1.0 - weight) * self._prior + weight * spread)
+        root = _root((1.0 - weight) * self._prior + weight * spread)
         walked = ~independent
         # Robbins & Monro (1951): steps that sum to infinity, their squares do not.
         gain = 3.0 / (1.0 + self._batches / 4.0) ** 0.6
@@ -255,7 +263,7 @@ class Walker:
             self._hit += min(1.0, independent.sum() / 64) * (float(moved[independent].mean()) - self._hit)
         self._kernel = Kernel(
             mean=self.space.wrap(self._origin + weight * states.mean(axis=0)),
-            root=np.asarray(root, dtype=float),
+            root=root,
             step=kernel.step * math.exp(change),
             share=0.05 + 0.6 * self._hit / (self._hit + 0.1),
         )

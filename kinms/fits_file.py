@@ -28,7 +28,7 @@ _INHERITED = (
     *("RADESYS", "RADECSYS", "EQUINOX", "EPOCH"),
 )
 #: What astropy raises for files that are cut short or garbled.
-_GARBLED = (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, zlib.error, fits.VerifyError)
+_GARBLED = (OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, zlib.error, fits.VerifyError)
 
 
 class ImageFile:

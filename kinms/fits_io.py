@@ -116,7 +116,7 @@ def read_cube(
         data = np.ascontiguousarray(layout.to_cube(_floats(image.read(index))))
     rms = _rms(path, data)
     use = None if mask is None else _read_mask(mask, layout, index)
-    _warn(box)
+    _warn(box, 3)
     return Cube(
         data,
         box.grid,
@@ -261,7 +261,7 @@ def _survey(
         parts = [v] if step == 1 else [slice(k, k + 1) for k in range(v.start, v.stop, step)]
         data = np.concatenate([layout.to_cube(_floats(image.read(layout.box(part, y, x)))) for part in parts])
     rms = _rms(path, data)
-    _warn(box)
+    _warn(box, 4)
     return box, rms
 
 
@@ -274,13 +274,14 @@ def _rms(path: PathLike, data: FloatArray) -> float:
 
 def _floats(array: np.ndarray) -> FloatArray:
     small = array.size <= DOUBLE_VOXELS or array.dtype.kind != "f" or array.dtype.itemsize > 4
-    return array.astype(np.float64 if small else np.float32)
+    with np.errstate(invalid="ignore"):  # a signalling NaN is a NaN
+        return array.astype(np.float64 if small else np.float32)
 
 
-def _warn(layout: Layout) -> None:
+def _warn(layout: Layout, stacklevel: int) -> None:
     for text, alarm in layout.notes:
         if alarm:
-            warnings.warn(text, KinmsWarning, stacklevel=3)
+            warnings.warn(text, KinmsWarning, stacklevel=stacklevel)
 
 
 def _cut(

@@ -208,6 +208,27 @@ def test_burn_in_climbs_a_curved_likelihood():
     assert np.abs(np.corrcoef(chains.flat().T) - covariance / np.outer(width, width)).max() < 0.1
 
 
+def test_flat_directions_and_units_far_apart():
+    """A uniform box; and four parameters of widths from 1e-3 to 1e10, three of them correlated."""
+    flat = sample(lambda x: 0.0, [0.1, 0.2], steps=20_000, lower=0, upper=1, seed=1, progress=False).flat()
+    # 16000 steps, autocorrelation time under 5: errors of the mean 0.005, of the standard deviation about as much.
+    assert flat.mean(axis=0) == pytest.approx([0.5, 0.5], abs=0.02)
+    assert flat.std(axis=0) * np.sqrt(12) == pytest.approx([1.0, 1.0], abs=0.04)
+
+    units = np.array([1e10, 1e-3, 1.0, 1e4])
+    correlation = np.array([[1.0, 0.9, 0.5, 0.0], [0.9, 1.0, 0.4, 0.0], [0.5, 0.4, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+    precision = np.linalg.inv(correlation)
+
+    def log_prob(x):
+        d = x / units - 5.0
+        return -0.5 * d.dot(precision.dot(d))
+
+    chains = sample(log_prob, 40 * units, steps=20_000, lower=0 * units, upper=1e3 * units, seed=1, progress=False)
+    assert chains.flat().mean(axis=0) / units == pytest.approx(np.full(4, 5.0), abs=0.06)
+    assert chains.flat().std(axis=0) / units == pytest.approx(np.ones(4), abs=0.04)
+    assert np.corrcoef(chains.flat().T) == pytest.approx(correlation, abs=0.05)
+
+
 def test_burn_in_is_all_the_tuning_there_is():
     space = Space(np.array([-9.0, -9.0]), np.array([9.0, 9.0]), np.zeros(2, bool))
     options = {"spread": False, "steps": 2000, "target": 0.25, "names": ["a", "b"]}

@@ -1,4 +1,4 @@
-"""The parts of the bridge: inflation rule, climb, space, R-hat, priors, corner plots."""
+"""The parts of the bridge: inflation rule, climb, space, R-hat, priors, corner plots, files."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from gastimator_bridge import corner_plot, priors
+from gastimator_bridge import corner_plot, gastimator, priors
 from gastimator_bridge.chains import split_r_hat
 from gastimator_bridge.climb import Climb
 from gastimator_bridge.inflation import inflation
 from gastimator_bridge.space import Space
-from kinms.errors import InputError, UnknownNameError
+from kinms.errors import InputError, OutputExistsError, UnknownNameError
 
 # --- inflation --------------------------------------------------------------------------------------------------------
 
@@ -223,3 +223,31 @@ def test_corner_plot_of_fixed_parameters_names_them(samples):
     samples[:, 1] = 3.0
     with pytest.raises(InputError, match=r"constant in column b; expected parameters that vary\. Leave out the fixed"):
         corner_plot(samples, labels=["a", "b", "c"])
+
+
+# --- files -------------------------------------------------------------------------------------------------------
+
+
+def test_output_is_whole_repeatable_and_never_overwritten(tmp_path):
+    x = np.linspace(0.0, 10.0, 50)
+    data = 1.0 + 2.0 * x
+    mcmc = gastimator(lambda v: v[0] + v[1] * x + v[2])
+    mcmc.guesses, mcmc.min, mcmc.max = [0.5, 1.5, 0.0], [-5.0, 0.0, 0.0], [5.0, 5.0, 0.0]
+    mcmc.fixed, mcmc.labels, mcmc.silent = [False, False, True], ["level", "slope", "none"], True
+    values, log_like = mcmc.run(data, 0.1, 500, output=tmp_path / "chain", seed=1, inflate=8)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["chain.npz", "chain_corner.png", "chain_trace.png"]
+    assert plt.get_fignums() == []
+    with np.load(tmp_path / "chain.npz") as saved:
+        assert np.array_equal(saved["values"], values)
+        assert np.array_equal(saved["log_like"], log_like)
+        assert saved["labels"].tolist() == ["level", "slope", "none"]
+        assert saved["fixed"].tolist() == [False, False, True]
+        assert (saved["n"], saved["inflation"], saved["seed"]) == (8, 2.0, "1")
+        assert mcmc.likelihood(saved["best"]) >= log_like.max()
+    before = (tmp_path / "chain.npz").read_bytes()
+    with pytest.raises(OutputExistsError, match=r"chain\.npz exists already"):
+        mcmc.run(data, 0.1, 500, output=tmp_path / "chain.npz", seed=2)
+    assert (tmp_path / "chain.npz").read_bytes() == before
+    mcmc.run(data, 0.1, 500, output=tmp_path / "again.npz", plot=False, seed=1, inflate=8)
+    assert (tmp_path / "again.npz").read_bytes() == before
+    assert not (tmp_path / "again_trace.png").exists()

@@ -8,7 +8,6 @@ import sys
 
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 
 import gastimator_bridge
 from gastimator_bridge import Chains, corner_plot, gastimator, priors, sample
@@ -17,7 +16,6 @@ from kinms.errors import (
     InputError,
     InputTypeError,
     KinmsWarning,
-    OutputExistsError,
     SamplingError,
 )
 
@@ -417,30 +415,6 @@ def test_sample_checks_its_arguments(arguments, error, message):
     settings = {"start": [0.0], "steps": 100, "lower": -1.0, "upper": 1.0, "progress": False} | arguments
     with pytest.raises(error, match=message):
         sample(lambda x: 0.0, **settings)
-
-
-# --- files ------------------------------------------------------------------------------------------------------------
-
-
-def test_output_is_whole_repeatable_and_never_overwritten(tmp_path):
-    mcmc = script()
-    values, log_like = mcmc.run(bell_data(), ERROR, 500, output=tmp_path / "chain", seed=1, inflate=8)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["chain.npz", "chain_corner.png", "chain_trace.png"]
-    assert plt.get_fignums() == []
-    with np.load(tmp_path / "chain.npz") as saved:
-        assert np.array_equal(saved["values"], values)
-        assert np.array_equal(saved["log_like"], log_like)
-        assert saved["labels"].tolist() == ["mean", "width", "height"]
-        assert saved["fixed"].tolist() == [False, False, True]
-        assert (saved["n"], saved["inflation"], saved["seed"]) == (8, 2.0, "1")
-        assert mcmc.likelihood(saved["best"]) >= log_like.max()
-    before = (tmp_path / "chain.npz").read_bytes()
-    with pytest.raises(OutputExistsError, match=r"chain\.npz exists already"):
-        mcmc.run(bell_data(), ERROR, 500, output=tmp_path / "chain.npz", seed=2)
-    assert (tmp_path / "chain.npz").read_bytes() == before
-    mcmc.run(bell_data(), ERROR, 500, output=tmp_path / "again.npz", plot=False, seed=1, inflate=8)
-    assert (tmp_path / "again.npz").read_bytes() == before
-    assert not (tmp_path / "again_trace.png").exists()
 
 
 # --- the installed GAStimator -----------------------------------------------------------------------------------------
