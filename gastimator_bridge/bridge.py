@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gastimator_bridge.chains import Chains
-from gastimator_bridge.inflation import inflation
 from gastimator_bridge.metropolis import as_seed, sample, whole
 from gastimator_bridge.saving import planned_files, write_chain, write_figures
 from gastimator_bridge.settings import Settings, Target, check_data, check_settings, lnlike
 from gastimator_bridge.space import Array
 from gastimator_bridge.upstream import run_installed
 from kinms.errors import InputError, InputTypeError, KinmsWarning
-from kinms.likelihood import Inflation
+from kinms.likelihood import Inflation, inflation
 
 __all__ = ["Run", "gastimator"]
 
@@ -252,7 +251,7 @@ class gastimator:  # the name scripts import
             The same seed gives the same chain, bit for bit, whatever ``nprocesses``.
         inflate : bool, float or str
             Multiply the errors with (2N)^(1/4): False not; True with N all finite data; a number with that N; ``auto``
-            with N the detected voxels, where they are under half of all. See `gastimator_bridge.inflation`.
+            with N the detected voxels, where they are under half of all. See `kinms.likelihood.inflation`.
         mask : array_like of bool, optional
             The detected voxels (True) for ``inflate="auto"``; by default those above 3 errors.
         accepted_only : bool

@@ -120,7 +120,7 @@ def fit(
         data = data.replace(mask=data.valid & np.asarray(mask))
     posterior = DiscPosterior(disc, data, free, noise, sampling)
     _check_start(posterior, noise, journal)
-    journal.say(f"Free: {', '.join(f'{p.name} ~ {p.prior} from {p.start:.6g}' for p in posterior.parameters)}.")
+    journal.say(f"Free: {'; '.join(f'{p.name} ~ {p.prior} from {p.start:.6g}' for p in posterior.parameters)}.")
     journal.say(f"Likelihood {likelihood}, {noise.n} voxels, rms {noise.error:.4g} {data.unit}: {noise.inflation}.")
     journal.say(f"Method {method}: {chains} chains of {steps} steps, {burn} of them burn-in, seed {seed}.")
 

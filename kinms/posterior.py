@@ -11,7 +11,7 @@ import numpy as np
 from kinms.cube import Cube, Model, Sampling
 from kinms.disc import Disc
 from kinms.errors import HeaderError, InputError, InputTypeError, KinmsWarning
-from kinms.likelihood import InflatedNoise, Parameter, Posterior, Prior, WhiteNoise
+from kinms.likelihood import InflatedNoise, Parameter, Posterior, Prior, WhiteNoise, inflation
 from kinms.noise import detection_mask, estimate_rms
 from kinms.records import FloatArray, check_scalar
 
@@ -65,18 +65,14 @@ def choose_likelihood(
         if rms == 0.0:
             raise InputError("the measured rms", "0", "noise in the data", "Give the error of a voxel as rms.")
     rms = check_scalar("rms", data.rms if rms is None else rms, minimum=0.0, exclusive=True)
-    if isinstance(inflate, np.bool_):
-        inflate = bool(inflate)
-    if kind == "white" or inflate is False:
+    if kind == "white":
         return WhiteNoise(data.data, rms, use)
-    if inflate is None or isinstance(inflate, str):
-        if inflate not in (None, "auto"):
-            raise InputError("inflate", repr(inflate), "False, True, a number or 'auto'")
-        detected = int(np.count_nonzero(detection_mask(data, rms) & use))
-        if 0 < detected < 0.5 * np.count_nonzero(use):
-            return InflatedNoise(data.data, rms, use, detected, "detection mask")
-        return InflatedNoise(data.data, rms, use)
-    return InflatedNoise(data.data, rms, use, None if inflate is True else int(check_scalar("inflate", inflate)))
+    automatic = inflate is None or (isinstance(inflate, str) and inflate == "auto")
+    detected = detection_mask(data, rms) if automatic else None
+    rule = inflation("auto" if inflate is None else inflate, use, detected)
+    if rule.mode == "none":
+        return WhiteNoise(data.data, rms, use)
+    return InflatedNoise(data.data, rms, use, rule.n, rule.mode)
 
 
 def _check_mask(mask: Any, data: Cube) -> np.ndarray:

@@ -398,14 +398,19 @@ class FitResult:
     def _summary_figure(self) -> Figure:
         from kinms.plots import summary_figure
 
-        pa = float(self.disc.pa) if np.ndim(self.disc.pa) == 0 else None
-        centre = (self.disc.east, self.disc.north)
+        disc = self.disc
+        axis = disc.pa if disc.pa_kin is None else disc.pa_kin
+        pa = float(axis) if np.ndim(axis) == 0 else None
+        centre = (
+            disc.east if disc.east_kin is None else disc.east_kin,
+            disc.north if disc.north_kin is None else disc.north_kin,
+        )
         return summary_figure(self.data, self.model, pa=pa, centre=centre, v_sys=self.disc.v_sys, rms=self.rms)
 
     def _channel_figure(self) -> Figure:
         from kinms.plots import channel_figure
 
-        return channel_figure(self.data, self.model)
+        return channel_figure(self.data, self.model, rms=self.rms)
 
 
 def _write_atomically(path: Path, write: Callable[[Path], Any]) -> None:

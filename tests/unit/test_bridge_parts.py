@@ -11,9 +11,9 @@ from matplotlib import pyplot as plt
 from gastimator_bridge import corner_plot, gastimator, priors
 from gastimator_bridge.chains import split_r_hat
 from gastimator_bridge.climb import Climb
-from gastimator_bridge.inflation import inflation
 from gastimator_bridge.space import Space
 from kinms.errors import InputError, OutputExistsError, UnknownNameError
+from kinms.likelihood import inflation
 
 # --- inflation --------------------------------------------------------------------------------------------------------
 

@@ -88,7 +88,7 @@ def test_records_are_values():
     assert eval(repr(grid)) == grid == pickle.loads(pickle.dumps(grid))
     assert hash(grid) == hash(grid.replace())
     assert grid != grid.replace(dv=10.0)
-    with pytest.raises(UnknownNameError, match="cell_size.*Did you mean 'cell'"):
+    with pytest.raises(UnknownNameError, match=r"cell_size.*Did you mean 'cell'"):
         grid.replace(cell_size=2.0)
     with pytest.raises(AttributeError):
         grid.cell = 2.0

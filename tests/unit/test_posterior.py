@@ -258,7 +258,7 @@ def test_rms_is_given_or_of_the_cube_or_measured(data):
         ),
         ({"kind": "gaussian"}, InputError, "likelihood is 'gaussian'; expected 'white' or 'inflated'"),
         ({"inflate": "yes"}, InputError, "inflate is 'yes'; expected False, True, a number or 'auto'"),
-        ({"inflate": -3}, InputError, "the number of constraints is -3"),
+        ({"inflate": -3}, InputError, "inflate is -3"),
         ({"rms": 0.0}, InputError, "rms is 0; expected > 0"),
         ({"rms": -1.0}, InputError, "rms is -1; expected > 0"),
         ({"rms": np.nan}, InputError, "rms is nan; expected a finite number"),
