@@ -1,5 +1,6 @@
 # make demo   environment, then the main job on a mock galaxy: simulate, read back, fit, report (into demo/)
 # make test   environment, then style, types and all tests
+# make picture  the demo again, its summary figure kept for README.md
 # make clean  remove what the two above made
 
 # The first Python on the path that is new enough.
@@ -13,7 +14,7 @@ WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: env demo test lint clean
+.PHONY: env demo picture test lint clean
 
 env: $(STAMP)
 
@@ -25,6 +26,9 @@ $(STAMP): pyproject.toml
 
 demo: env
 	$(BIN)/python data/make_demo.py demo
+
+picture: demo
+	cp demo/fit/summary.png data/demo_summary.png
 
 lint: env
 	$(BIN)/ruff check .
