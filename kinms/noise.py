@@ -175,16 +175,13 @@ def detection_mask(
     floor = max(1e-6 * float(smooth.max()), float(np.finfo(float).tiny))
     significance = smooth / np.maximum(sigma, floor)
 
-    above = significance > core
-    if above.shape[0] > 1:
-        pair = above[1:] & above[:-1]
-        above[:] = False
-        above[1:] |= pair
-        above[:-1] |= pair
-    grown = ndimage.binary_propagation(above, mask=significance > edge)
+    seed = significance > core
+    if seed.shape[0] > 1:  # of two adjacent channels the second stands for both: the first is grown back
+        seed = np.concatenate([np.zeros_like(seed[:1]), seed[1:] & seed[:-1]])
+    grown = ndimage.binary_propagation(seed, mask=significance > edge)
     labels, _ = ndimage.label(grown)
     sizes = np.bincount(labels.ravel())
-    keep = sizes >= min(2, above.shape[0]) * _beam_pixels(cube)
+    keep = sizes >= min(2, seed.shape[0]) * _beam_pixels(cube)
     keep[0] = False
     return np.asarray(keep[labels] & valid)
 

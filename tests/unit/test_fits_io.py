@@ -200,7 +200,9 @@ def test_coordinate_systems_become_icrs():
     # M 31's nucleus: 00 40 00.1 +40 59 43 (B1950) is 00 42 44.3 +41 16 09 (J2000); NED.
     for old in ({"EPOCH": 1950.0}, {"EQUINOX": 1950.0}, {"RADECSYS": "FK4"}, {"EQUINOX": "B1950"}):
         cards = {"RADESYS": None, "CRVAL1": 10.00042, "CRVAL2": 40.99528, **old}
-        grid = read_header(header(**cards)).grid
+        layout = read_header(header(**cards))
+        grid = layout.grid
+        assert layout.header["RADESYS"] == "FK4"  # FK5 of equinox 1950 would be off by half an arcsec
         assert grid.ra == pytest.approx(10.68458, abs=1e-3)
         assert grid.dec == pytest.approx(41.26917, abs=1e-3)
     # The Galactic centre's direction by definition: 17 45 37.2 -28 56 10.
@@ -215,6 +217,19 @@ def test_coordinate_systems_become_icrs():
 
 def _galactic():
     return header(CTYPE1="GLON-CAR", CTYPE2="GLAT-CAR", CRVAL1=0.0, CRVAL2=0.0, RADESYS=None)
+
+
+def test_ncp_is_the_projection_of_east_west_arrays():
+    """Brouw (1971): x = -cos(dec) sin(dRA), y = (cos(dec0) - cos(dec) cos(dRA)) / sin(dec0), radians; x to the East."""
+    layout = read_header(header(CTYPE1="RA---NCP", CTYPE2="DEC--NCP", CDELT1=-0.1, CDELT2=0.1))
+    pole = np.radians(30.0)
+    for x, y in [(4, 4), (0, 0), (8, 7), (0, 7)]:
+        ra, dec = (np.radians(value) for value in layout.sky(x, y))
+        turn = ra - np.radians(150.0)
+        assert np.degrees(np.cos(dec) * np.sin(turn)) == pytest.approx(-0.1 * (x - 4), abs=1e-10)
+        north = (np.cos(pole) - np.cos(dec) * np.cos(turn)) / np.sin(pole)
+        assert np.degrees(north) == pytest.approx(0.1 * (y - 4), abs=1e-10)
+        assert layout.pixel(np.degrees(ra), np.degrees(dec)) == pytest.approx((x, y), abs=1e-9)
 
 
 def test_integers_with_blank(saved):

@@ -143,6 +143,7 @@ def test_a_made_cube_as_spectral_cube_sees_it(tmp_path, shape, convention):
     np.testing.assert_allclose(north.arcsec, np.broadcast_to(cube.grid.north[:, None], shape[1:]), atol=limit)
     back = read_cube(tmp_path / "made.fits")
     np.testing.assert_allclose(back.grid.velocities, cube.grid.velocities, atol=1e-9)
+    assert back.grid.dv == pytest.approx(cube.grid.dv, rel=1e-12)
     assert (back.grid.ra, back.grid.dec) == pytest.approx((201.3, -43.02), abs=1e-12)
     assert (back.beam.bmaj, back.beam.bmin, back.beam.bpa) == pytest.approx((3.0, 2.0, 30.0), rel=1e-12)
     assert back.unit == "Jy/beam"
@@ -275,6 +276,7 @@ def test_the_same_cube_makes_the_same_bytes(tmp_path):
         write_cube(tmp_path / f"a.{suffix}", fresh())
         write_cube(tmp_path / f"b.{suffix}", fresh())
         assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+    assert (tmp_path / "a.fits.gz").read_bytes()[4:8] == bytes(4)  # no time
     assert gzip.decompress((tmp_path / "a.fits.gz").read_bytes()) == (tmp_path / "a.fits").read_bytes()
 
 
