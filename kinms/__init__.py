@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from kinms.fits_io import describe, read_cube, read_obspars, write_cube
     from kinms.fitting import FitResult, fit
+    from kinms.flows import BisymmetricFlow, LopsidedFlow, RadialFlow
     from kinms.grid import Beam, CubeGrid
     from kinms.legacy import KinMS
     from kinms.likelihood import InflatedNoise, Posterior, WhiteNoise
@@ -41,13 +42,10 @@ if TYPE_CHECKING:
     from kinms.profiles import (
         ArctanCurve,
         AsymmetricDrift,
-        BisymmetricFlow,
         ExponentialDisc,
         FlatCurve,
         GaussianRing,
         KeplerianCurve,
-        LopsidedFlow,
-        RadialFlow,
         SersicDisc,
         TableCurve,
         TableProfile,
@@ -59,7 +57,7 @@ _LAZY = {
     "ArctanCurve": "profiles",
     "AsymmetricDrift": "profiles",
     "Beam": "grid",
-    "BisymmetricFlow": "profiles",
+    "BisymmetricFlow": "flows",
     "Cloudlets": "disc",
     "ConfigError": "errors",
     "Cube": "cube",
@@ -81,12 +79,12 @@ _LAZY = {
     "KinmsError": "errors",
     "KinmsWarning": "errors",
     "LogUniform": "priors",
-    "LopsidedFlow": "profiles",
+    "LopsidedFlow": "flows",
     "Model": "cube",
     "Normal": "priors",
     "OutputExistsError": "errors",
     "Posterior": "likelihood",
-    "RadialFlow": "profiles",
+    "RadialFlow": "flows",
     "Sampling": "cube",
     "SamplingError": "errors",
     "SersicDisc": "profiles",

@@ -18,25 +18,19 @@ import numpy as np
 from kinms.cube import Cube, Sampling
 from kinms.disc import Disc
 from kinms.errors import ConfigError, InputError, InputTypeError, KinmsWarning, UnknownNameError
+from kinms.flows import FLOW, Flow
 from kinms.grid import Beam, CubeGrid
 from kinms.priors import PRIORS, Prior
 from kinms.profiles import (
     ROTATION,
     SURFACE_BRIGHTNESS,
-    BisymmetricFlow,
     BrightnessLaw,
-    Flow,
-    LopsidedFlow,
-    RadialFlow,
     RotationLaw,
 )
 from kinms.records import check_scalar
 from kinms.toml_document import Document, Key, field_types, shorten
 
-__all__ = ["FLOW", "Config", "DataOptions", "FitOptions", "NoiseOptions", "given", "load"]
-
-#: Name in a configuration file -> class.
-FLOW: dict[str, type[Flow]] = {"radial": RadialFlow, "bisymmetric": BisymmetricFlow, "lopsided": LopsidedFlow}
+__all__ = ["Config", "DataOptions", "FitOptions", "NoiseOptions", "given", "load"]
 
 #: Laws are tables with a ``kind``.
 LAWS: dict[Any, Mapping[str, type]] = {BrightnessLaw: SURFACE_BRIGHTNESS, RotationLaw: ROTATION, Flow: FLOW}

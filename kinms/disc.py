@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from kinms.errors import InputError, InputTypeError, UnknownNameError
-from kinms.profiles import BrightnessLaw, Flow, RotationLaw
+from kinms.flows import Flow
+from kinms.profiles import BrightnessLaw, RotationLaw
 from kinms.records import FloatArray, Record, check_array, check_radii, check_scalar, check_scalar_or_array
 
 __all__ = ["Cloudlets", "Disc", "sky_axes"]

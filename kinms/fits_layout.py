@@ -231,7 +231,8 @@ def _layout(tamed: Tamed, convention: str | None) -> Layout:
             text = " ".join(str(error).split())
             raise HeaderError(f"CTYPE{lon}", f"astropy.wcs cannot use this header: {text}") from None
     convention = convention or tamed.spectral.convention
-    v = _velocities(tamed.spectral, world, convention, spec)
+    with np.errstate(all="ignore"):  # absurd numbers are refused just below
+        v = _velocities(tamed.spectral, world, convention, spec)
     if not (np.all(np.isfinite(v)) and (np.all(np.diff(v) > 0) or np.all(np.diff(v) < 0))):
         message = f"channels have no regular {convention} velocities (from {v[0]:.6g} to {v[-1]:.6g} km/s)."
         raise HeaderError(f"CRVAL{spec}", message, f"Check CRVAL{spec}, CDELT{spec} and the rest frequency.")

@@ -26,6 +26,7 @@ import numpy as np
 from kinms.cube import Cube, Sampling, simulate
 from kinms.disc import Cloudlets, Disc
 from kinms.errors import InputError, InputTypeError, UnknownNameError
+from kinms.flows import Flow
 from kinms.grid import Beam, CubeGrid
 from kinms.kernels import invert_cumulative
 from kinms.legacy_arguments import (
@@ -45,7 +46,6 @@ from kinms.profiles import (
     PC_PER_ARCSEC_MPC,
     AsymmetricDrift,
     FlatCurve,
-    Flow,
     RotationLaw,
     TableCurve,
     TableProfile,

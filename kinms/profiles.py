@@ -1,7 +1,7 @@
 """One radial law per class: the formula and its source.
 
 Surface brightness laws are called on radii (arcsec) and return brightness on any scale: a disc's `flux` sets it.
-Rotation laws return km/s. Non-circular flows return the line-of-sight velocity they add, in units of sin(inc).
+Rotation laws return km/s.
 All laws are frozen records; those named in `SURFACE_BRIGHTNESS` and `ROTATION` can be chosen by name in a
 configuration file.
 """
@@ -22,15 +22,11 @@ __all__ = [
     "SURFACE_BRIGHTNESS",
     "ArctanCurve",
     "AsymmetricDrift",
-    "BisymmetricFlow",
     "BrightnessLaw",
     "ExponentialDisc",
     "FlatCurve",
-    "Flow",
     "GaussianRing",
     "KeplerianCurve",
-    "LopsidedFlow",
-    "RadialFlow",
     "RotationLaw",
     "SersicDisc",
     "TableCurve",
@@ -439,116 +435,9 @@ class AsymmetricDrift(RotationLaw):
         return np.asarray(np.sign(v_circ) * np.sqrt(np.maximum(v_circ**2 - sigma**2, 0.0)))
 
 
-class Flow(Record):
-    """Base of the non-circular flows, Spekkens & Sellwood (2007)."""
-
-    def v_los(self, r: FloatArray, theta: FloatArray, inc: float | FloatArray) -> FloatArray:
-        """Return the line-of-sight velocity (km/s) added at (r in arcsec, theta in radians), inclination in degrees."""
-        raise NotImplementedError
-
-
-def _velocity(value: float | RotationLaw, r: FloatArray) -> FloatArray | float:
-    return value(r) if isinstance(value, RotationLaw) else value
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class RadialFlow(Flow):
-    """+ v_rad sin(theta) sin(i): outflow for v_rad > 0 when u_min points to the far side.
-
-    Spekkens & Sellwood (2007), eq. 4 with m = 0.
-
-    Parameters
-    ----------
-    velocity : float or RotationLaw
-        v_rad, km/s.
-    """
-
-    velocity: float | RotationLaw
-
-    def __post_init__(self) -> None:
-        _check_velocity(self, "velocity")
-
-    def v_los(self, r: FloatArray, theta: FloatArray, inc: float | FloatArray) -> FloatArray:
-        """Return v_rad sin(theta) sin(i)."""
-        return np.asarray(_velocity(self.velocity, r) * np.sin(theta) * np.sin(np.radians(inc)))
-
-
-class _HarmonicFlow(Flow):
-    """- sin(i) [v_t cos(m theta_b) cos(theta) + v_r sin(m theta_b) sin(theta)], theta_b = theta - phi_b."""
-
-    M = 0
-
-    def _harmonic(
-        self, tangential: Any, radial: Any, phi: float, r: FloatArray, theta: FloatArray, inc: float | FloatArray
-    ) -> FloatArray:
-        angle = self.M * (theta - np.radians(phi))
-        v = _velocity(tangential, r) * np.cos(angle) * np.cos(theta)
-        v = v + _velocity(radial, r) * np.sin(angle) * np.sin(theta)
-        return np.asarray(-v * np.sin(np.radians(inc)))
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class BisymmetricFlow(_HarmonicFlow):
-    """The m = 2 (bar) flow of Spekkens & Sellwood (2007), eq. 5.
-
-    Parameters
-    ----------
-    v2t, v2r : float or RotationLaw
-        Tangential and radial amplitudes, km/s.
-    phi_b : float
-        Angle of the bar in the disc plane from the receding major axis, degrees.
-    """
-
-    v2t: float | RotationLaw
-    v2r: float | RotationLaw
-    phi_b: float = 0.0
-    M = 2
-
-    def __post_init__(self) -> None:
-        _check_velocity(self, "v2t", "v2r")
-        object.__setattr__(self, "phi_b", check_scalar("phi_b", self.phi_b))
-
-    def v_los(self, r: FloatArray, theta: FloatArray, inc: float | FloatArray) -> FloatArray:
-        """Return the m = 2 terms."""
-        return self._harmonic(self.v2t, self.v2r, self.phi_b, r, theta, inc)
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class LopsidedFlow(_HarmonicFlow):
-    """The m = 1 (lopsided) flow of Spekkens & Sellwood (2007), eq. 4 with m = 1.
-
-    Parameters
-    ----------
-    v1t, v1r : float or RotationLaw
-        Tangential and radial amplitudes, km/s.
-    phi_b : float
-        Angle of the distortion in the disc plane from the receding major axis, degrees.
-    """
-
-    v1t: float | RotationLaw
-    v1r: float | RotationLaw
-    phi_b: float = 0.0
-    M = 1
-
-    def __post_init__(self) -> None:
-        _check_velocity(self, "v1t", "v1r")
-        object.__setattr__(self, "phi_b", check_scalar("phi_b", self.phi_b))
-
-    def v_los(self, r: FloatArray, theta: FloatArray, inc: float | FloatArray) -> FloatArray:
-        """Return the m = 1 terms."""
-        return self._harmonic(self.v1t, self.v1r, self.phi_b, r, theta, inc)
-
-
 def _check_law(name: str, value: Any, base: type) -> None:
     if not isinstance(value, base):
         raise InputTypeError(name, repr(value), f"a {base.__name__}", "See kinms.profiles for the laws there are.")
-
-
-def _check_velocity(law: Record, *names: str) -> None:
-    for name in names:
-        value = getattr(law, name)
-        if not isinstance(value, RotationLaw):
-            object.__setattr__(law, name, check_scalar(name, value))
 
 
 #: Name in a configuration file -> class.

@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 from kinms.errors import InputError
-from kinms.profiles import BisymmetricFlow, Flow, LopsidedFlow, RadialFlow, TableCurve
+from kinms.flows import BisymmetricFlow, Flow, LopsidedFlow, RadialFlow
+from kinms.profiles import TableCurve
 from kinms.records import FloatArray, check_array, check_radii, check_scalar
 
 __all__ = ["radial_motion"]

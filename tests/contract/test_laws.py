@@ -8,16 +8,14 @@ from scipy import integrate
 
 from kinms import profiles
 from kinms.errors import InputError, InputTypeError
+from kinms.flows import BisymmetricFlow, LopsidedFlow, RadialFlow
 from kinms.profiles import (
     ArctanCurve,
     AsymmetricDrift,
-    BisymmetricFlow,
     ExponentialDisc,
     FlatCurve,
     GaussianRing,
     KeplerianCurve,
-    LopsidedFlow,
-    RadialFlow,
     SersicDisc,
     TableCurve,
     TableProfile,

@@ -13,17 +13,15 @@ from kinms.disc import Disc
 from kinms.errors import ConfigError, FileError, InputError, KinmsWarning
 from kinms.fits_io import read_cube, write_cube
 from kinms.fitting import fit
+from kinms.flows import BisymmetricFlow, LopsidedFlow, RadialFlow
 from kinms.grid import Beam, CubeGrid
 from kinms.priors import IsotropicInclination, Normal, TruncatedNormal, Uniform
 from kinms.profiles import (
     ROTATION,
     SURFACE_BRIGHTNESS,
     ArctanCurve,
-    BisymmetricFlow,
     ExponentialDisc,
     GaussianRing,
-    LopsidedFlow,
-    RadialFlow,
     TableCurve,
 )
 

@@ -5,7 +5,8 @@ import pytest
 
 from kinms.disc import Cloudlets, Disc
 from kinms.errors import InputError, InputTypeError, UnknownNameError
-from kinms.profiles import ArctanCurve, ExponentialDisc, FlatCurve, RadialFlow, TableCurve
+from kinms.flows import RadialFlow
+from kinms.profiles import ArctanCurve, ExponentialDisc, FlatCurve, TableCurve
 
 
 def disc(**changes):

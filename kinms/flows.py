@@ -1,0 +1,128 @@
+"""Non-circular motions: one harmonic of the velocity field per class (Spekkens & Sellwood 2007).
+
+A flow returns the line-of-sight velocity that it adds at a position in the disc; those named in `FLOW` can be chosen
+by name in a configuration file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from kinms.profiles import RotationLaw
+from kinms.records import FloatArray, Record, check_scalar
+
+__all__ = ["FLOW", "BisymmetricFlow", "Flow", "LopsidedFlow", "RadialFlow"]
+
+
+class Flow(Record):
+    """Base of the non-circular flows, Spekkens & Sellwood (2007)."""
+
+    def v_los(self, r: FloatArray, theta: FloatArray, inc: float | FloatArray) -> FloatArray:
+        """Return the line-of-sight velocity (km/s) added at (r in arcsec, theta in radians), inclination in degrees."""
+        raise NotImplementedError
+
+
+def _velocity(value: float | RotationLaw, r: FloatArray) -> FloatArray | float:
+    return value(r) if isinstance(value, RotationLaw) else value
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class RadialFlow(Flow):
+    """+ v_rad sin(theta) sin(i): outflow for v_rad > 0 when u_min points to the far side.
+
+    Spekkens & Sellwood (2007), eq. 4 with m = 0.
+
+    Parameters
+    ----------
+    velocity : float or RotationLaw
+        v_rad, km/s.
+    """
+
+    velocity: float | RotationLaw
+
+    def __post_init__(self) -> None:
+        _check_velocity(self, "velocity")
+
+    def v_los(self, r: FloatArray, theta: FloatArray, inc: float | FloatArray) -> FloatArray:
+        """Return v_rad sin(theta) sin(i)."""
+        return np.asarray(_velocity(self.velocity, r) * np.sin(theta) * np.sin(np.radians(inc)))
+
+
+class _HarmonicFlow(Flow):
+    """- sin(i) [v_t cos(m theta_b) cos(theta) + v_r sin(m theta_b) sin(theta)], theta_b = theta - phi_b."""
+
+    M = 0
+
+    def _harmonic(
+        self, tangential: Any, radial: Any, phi: float, r: FloatArray, theta: FloatArray, inc: float | FloatArray
+    ) -> FloatArray:
+        angle = self.M * (theta - np.radians(phi))
+        v = _velocity(tangential, r) * np.cos(angle) * np.cos(theta)
+        v = v + _velocity(radial, r) * np.sin(angle) * np.sin(theta)
+        return np.asarray(-v * np.sin(np.radians(inc)))
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class BisymmetricFlow(_HarmonicFlow):
+    """The m = 2 (bar) flow of Spekkens & Sellwood (2007), eq. 5.
+
+    Parameters
+    ----------
+    v2t, v2r : float or RotationLaw
+        Tangential and radial amplitudes, km/s.
+    phi_b : float
+        Angle of the bar in the disc plane from the receding major axis, degrees.
+    """
+
+    v2t: float | RotationLaw
+    v2r: float | RotationLaw
+    phi_b: float = 0.0
+    M = 2
+
+    def __post_init__(self) -> None:
+        _check_velocity(self, "v2t", "v2r")
+        object.__setattr__(self, "phi_b", check_scalar("phi_b", self.phi_b))
+
+    def v_los(self, r: FloatArray, theta: FloatArray, inc: float | FloatArray) -> FloatArray:
+        """Return the m = 2 terms."""
+        return self._harmonic(self.v2t, self.v2r, self.phi_b, r, theta, inc)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class LopsidedFlow(_HarmonicFlow):
+    """The m = 1 (lopsided) flow of Spekkens & Sellwood (2007), eq. 4 with m = 1.
+
+    Parameters
+    ----------
+    v1t, v1r : float or RotationLaw
+        Tangential and radial amplitudes, km/s.
+    phi_b : float
+        Angle of the distortion in the disc plane from the receding major axis, degrees.
+    """
+
+    v1t: float | RotationLaw
+    v1r: float | RotationLaw
+    phi_b: float = 0.0
+    M = 1
+
+    def __post_init__(self) -> None:
+        _check_velocity(self, "v1t", "v1r")
+        object.__setattr__(self, "phi_b", check_scalar("phi_b", self.phi_b))
+
+    def v_los(self, r: FloatArray, theta: FloatArray, inc: float | FloatArray) -> FloatArray:
+        """Return the m = 1 terms."""
+        return self._harmonic(self.v1t, self.v1r, self.phi_b, r, theta, inc)
+
+
+def _check_velocity(law: Record, *names: str) -> None:
+    for name in names:
+        value = getattr(law, name)
+        if not isinstance(value, RotationLaw):
+            object.__setattr__(law, name, check_scalar(name, value))
+
+
+#: Name in a configuration file -> class.
+FLOW: dict[str, type[Flow]] = {"radial": RadialFlow, "bisymmetric": BisymmetricFlow, "lopsided": LopsidedFlow}
