@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 
@@ -63,7 +65,8 @@ def run_in_workers(
     pool = loky.ProcessPoolExecutor(processes, initializer=_begin_work, initargs=(payload,), env=_ONE_THREAD)
     finished = False
     try:
-        at_work = {pool.submit(_take_turn, walker): i for i, walker in enumerate(walkers)}
+        with _ctrl_c_ignored():
+            at_work = {pool.submit(_take_turn, walker): i for i, walker in enumerate(walkers)}
         while at_work:
             back, _ = wait(at_work, return_when=FIRST_COMPLETED)
             for future in sorted(back, key=at_work.__getitem__):
@@ -84,6 +87,22 @@ def run_in_workers(
     finally:
         pool.shutdown(wait=True, kill_workers=not finished)
     return False
+
+
+@contextlib.contextmanager
+def _ctrl_c_ignored() -> Iterator[None]:
+    """Ignore Ctrl-C while workers are started: they inherit that, and none dies of it before it can look away.
+
+    It takes a moment, and who pressed Ctrl-C in it will press again.
+    """
+    if threading.current_thread() is not threading.main_thread():  # which alone may say what signals do
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)
 
 
 def _begin_work(payload: bytes) -> None:

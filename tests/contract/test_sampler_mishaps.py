@@ -69,37 +69,75 @@ def test_ctrl_c_in_burn_in_gives_no_samples():
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal to a process group")
 def test_ctrl_c_reaches_a_run_with_workers(tmp_path):
-    script, started = tmp_path / "script.py", tmp_path / "started"
+    script = tmp_path / "script.py"
     script.write_text(
         textwrap.dedent(f"""
-        import time
+        import os, time
         from gastimator_bridge import sample
+        CALLS = [0]
         def log_prob(x):
             time.sleep(1e-3)
+            CALLS[0] += 1
+            if CALLS[0] == 400:  # of which 100 are burn-in: this worker has samples
+                open({str(tmp_path)!r} + f"/busy-{{os.getpid()}}", "w").close()
             return -0.5 * float(x @ x)
-        def loud(x):
-            open({str(started)!r}, "a").close()
-            return log_prob(x)
-        chains = sample(loud, [1.0], steps=10**6, burn=100, chains=2, seed=1, processes=2, progress=False)
+        chains = sample(log_prob, [1.0], steps=10**6, burn=100, chains=2, seed=1, processes=2, progress=False)
         print(chains.interrupted, chains.kept > 0)
         """)
     )
-    run = subprocess.Popen(
+    out, err, status = interrupt(script, lambda: len(list(tmp_path.glob("busy-*"))) == 2, patience=2.0)
+    assert (out, err, status) == ("True True\n", "", 0)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal to a process group")
+def test_ctrl_c_while_workers_start(tmp_path):
+    """Whenever it comes, before a worker has learned to ignore it or after, no worker dies of it with a traceback."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(f"""
+        from gastimator_bridge import crew, sample
+        take = crew._pickle
+        def pickle(thing):  # the last thing before workers are started
+            open({str(tmp_path / "now")!r}, "w").close()
+            return take(thing)
+        crew._pickle = pickle
+        chains = sample(lambda x: -0.5 * float(x @ x), [1.0], steps=10**8, chains=2, processes=2, progress=False)
+        print(chains.interrupted)
+        """)
+    )
+    for patience in (0.05, 0.4):
+        (tmp_path / "now").unlink(missing_ok=True)
+        out, err, status = interrupt(script, (tmp_path / "now").exists, patience)
+        assert (out, err, status) == ("True\n", "", 0)
+
+
+def interrupt(script, ready, patience):
+    """Start a script, send it and its workers Ctrl-C ``patience`` seconds after it is ready, and again as a person
+    would who sees it going on; return what it said."""
+    with subprocess.Popen(
         [sys.executable, script],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=with_path(),
         start_new_session=True,
-    )
-    deadline = time.monotonic() + 60.0
-    while not started.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(2.0)
-    os.killpg(run.pid, signal.SIGINT)
-    out, err = run.communicate(timeout=60)
-    assert (out, err) == ("True True\n", "")
-    assert run.returncode == 0
+    ) as run:
+        try:
+            deadline = time.monotonic() + 120.0
+            while not ready() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            time.sleep(patience)
+            os.killpg(run.pid, signal.SIGINT)
+            for _ in range(12):
+                try:
+                    out, err = run.communicate(timeout=10)
+                    break
+                except subprocess.TimeoutExpired:
+                    os.killpg(run.pid, signal.SIGINT)
+        finally:
+            if run.poll() is None:
+                os.killpg(run.pid, signal.SIGKILL)
+    return out, err, run.returncode
 
 
 def test_dead_worker_says_so_and_keeps_the_rest():
