@@ -121,6 +121,8 @@ def interrupt(script, ready, patience):
         text=True,
         env=with_path(),
         start_new_session=True,
+        # A test run in the background of a shell ignores Ctrl-C, and its children would too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as run:
         try:
             deadline = time.monotonic() + 120.0

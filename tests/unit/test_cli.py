@@ -482,7 +482,9 @@ def test_ctrl_c_saves_what_was_sampled(mock):
     text = (GALAXY + FIT).replace("steps = 40", "burn = 0\nsteps = 1000000")
     (mock / "long.toml").write_text(text, encoding="utf-8")
     command = [sys.executable, "-m", "kinms", "fit", "long.toml", "-o", "results"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as process:
+    # A test run in the background of a shell ignores Ctrl-C, and its children would too.
+    hearing = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, **hearing) as process:
         seen = b""
         while seen.count(b"acceptance") < 5:
             seen += process.stderr.read(1)
