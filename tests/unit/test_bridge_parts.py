@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
+from scipy import integrate
 
 from gastimator_bridge import corner_plot, gastimator, priors
 from gastimator_bridge.chains import split_r_hat
@@ -154,7 +155,7 @@ def test_gaussian_prior_checks():
     prior = pickle.loads(pickle.dumps(priors.gaussian(4.0, 0.5)))
     assert repr(prior) == "gaussian(4.0, 0.5)"
     grid = np.linspace(-1.0, 9.0, 4001)
-    assert np.trapezoid(np.exp(prior(grid)), grid) == pytest.approx(1.0, rel=1e-9)
+    assert integrate.trapezoid(np.exp(prior(grid)), grid) == pytest.approx(1.0, rel=1e-9)
 
 
 # --- corner plots -----------------------------------------------------------------------------------------------------
