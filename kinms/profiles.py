@@ -271,11 +271,6 @@ class RotationLaw(Record):
         """Return the velocity (km/s) at radii ``r`` (arcsec), same shape."""
         raise NotImplementedError
 
-    def slope(self, r: FloatArray) -> FloatArray:
-        """Return dv/dR (km/s/arcsec) by central differences."""
-        step = 1e-3 * np.maximum(r, 1e-2)
-        return np.asarray((self(r + step) - self(np.maximum(r - step, 0.0))) / (2.0 * step))
-
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ArctanCurve(RotationLaw):

@@ -86,13 +86,6 @@ def test_kepler_and_courteau_by_hand():
     assert AsymmetricDrift(FlatCurve(50.0), TableCurve([0, 1], [60.0, 60.0]))(1.0) == 0.0
 
 
-@pytest.mark.parametrize("law", ROTATION, ids=lambda x: type(x).__name__)
-def test_slope_is_the_derivative(law):
-    r = np.array([2.3, 5.1])
-    expected = (law(r + 1e-4) - law(r - 1e-4)) / 2e-4
-    np.testing.assert_allclose(law.slope(r), expected, rtol=1e-3, atol=1e-9)
-
-
 def test_flows_follow_spekkens_and_sellwood():
     r, theta, inc = np.full(8, 3.0), np.arange(8) * np.pi / 4, 30.0
     np.testing.assert_allclose(RadialFlow(10.0).v_los(r, theta, inc), 5.0 * np.sin(theta), atol=1e-12)
