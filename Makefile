@@ -1,5 +1,6 @@
 # make demo   environment, then the main job on a mock galaxy: simulate, read back, fit, report (into demo/)
 # make test   environment, then style, types and all tests
+# make bench  speed and accuracy beside other codes, each in its own environment; rewrites benchmarks/README.md
 # make picture  the demo again, its summary figure kept for README.md
 # make clean  remove what the two above made
 
@@ -14,7 +15,7 @@ WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: env demo picture test lint clean
+.PHONY: env demo picture test lint bench clean
 
 env: $(STAMP)
 
@@ -37,6 +38,11 @@ lint: env
 
 test: lint
 	$(BIN)/python -m pytest -W error -n $(WORKERS) --dist worksteal
+
+bench: env
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,bench]'
+	$(BIN)/python benchmarks/vs_peers.py
+	$(BIN)/python -m pytest benchmarks/test_stages.py
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache *.egg-info

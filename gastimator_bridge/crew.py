@@ -12,12 +12,13 @@ from concurrent.futures.process import BrokenProcessPool
 
 from gastimator_bridge.walk import Batch, LogProb, Walker
 from kinms.errors import InputTypeError, SamplingError
+from kinms.threads import set_threads, share
 
 __all__ = ["run_here", "run_in_workers"]
 
 # Chains report about this often, in seconds; a worker that is interrupted loses no more than that.
 _TURN = 0.25
-# A worker is one chain: more threads in each would only fight over the same cores.
+# A worker is one chain: libraries that take a thread per core in each would only fight over the same cores.
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "PYFFTW_NUM_THREADS"), "1"
 )
@@ -62,7 +63,9 @@ def run_in_workers(
         raise InputTypeError(
             "log_prob", f"impossible to pickle ({error})", "something that can be sent to a worker", "Use one process."
         ) from error
-    pool = loky.ProcessPoolExecutor(processes, initializer=_begin_work, initargs=(payload,), env=_ONE_THREAD)
+    pool = loky.ProcessPoolExecutor(
+        processes, initializer=_begin_work, initargs=(payload, share(processes)), env=_ONE_THREAD
+    )
     finished = False
     try:
         with _ctrl_c_ignored():
@@ -105,10 +108,11 @@ def _ctrl_c_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)
 
 
-def _begin_work(payload: bytes) -> None:
+def _begin_work(payload: bytes, n_threads: int) -> None:
     global _payload
     # Ctrl-C reaches every process of the terminal; what to do about it is decided in the one that was asked.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    set_threads(n_threads)
     _payload = payload
 
 

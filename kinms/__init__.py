@@ -16,6 +16,7 @@ from kinms.radial_motion import radial_motion
 
 if TYPE_CHECKING:
     from kinms.cube import Cube, Model, Sampling, SpectralAxis, Stats, simulate
+    from kinms.derivatives import jacobian
     from kinms.disc import Cloudlets, Disc
     from kinms.errors import (
         ConfigError,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         TableProfile,
         TanhCurve,
     )
+    from kinms.threads import set_threads
 
 # Loaded when first asked for: `kinms --help` need not wait for compilers, FITS, samplers and plotting.
 _LAZY = {
@@ -104,8 +106,10 @@ _LAZY = {
     "detection_mask": "noise",
     "estimate_rms": "noise",
     "fit": "fitting",
+    "jacobian": "derivatives",
     "read_cube": "fits_io",
     "read_obspars": "fits_io",
+    "set_threads": "threads",
     "simulate": "cube",
     "summary_figure": "plots",
     "write_cube": "fits_io",
@@ -162,9 +166,11 @@ __all__ = [
     "detection_mask",
     "estimate_rms",
     "fit",
+    "jacobian",
     "radial_motion",
     "read_cube",
     "read_obspars",
+    "set_threads",
     "simulate",
     "summary_figure",
     "write_cube",

@@ -228,7 +228,7 @@ def _result(
     disc = posterior.disc_at(best)
     model = simulate(disc, data.grid, data.beam, sampling)
     if model.stats is not None:
-        journal.lines += [f"Warning: {message}" for message in model.stats.messages]
+        journal.lines += [f"Best model: {message}" for message in model.stats.messages]
         if model.stats.accuracy > ACCURACY_LIMIT:
             journal.warn(
                 f"The best model is only accurate to {model.stats.accuracy:.1e} of itself: "

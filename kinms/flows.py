@@ -14,7 +14,10 @@ import numpy as np
 from kinms.profiles import RotationLaw
 from kinms.records import FloatArray, Record, check_scalar
 
-__all__ = ["FLOW", "BisymmetricFlow", "Flow", "LopsidedFlow", "RadialFlow"]
+#: Azimuthal harmonics that a flow may have: 1, cos and sin of theta, of 2 theta and of 3 theta.
+HARMONICS = 7
+
+__all__ = ["FLOW", "HARMONICS", "BisymmetricFlow", "Flow", "LopsidedFlow", "RadialFlow"]
 
 
 class Flow(Record):
@@ -23,6 +26,24 @@ class Flow(Record):
     def v_los(self, r: FloatArray, theta: FloatArray, inc: float | FloatArray) -> FloatArray:
         """Return the line-of-sight velocity (km/s) added at (r in arcsec, theta in radians), inclination in degrees."""
         raise NotImplementedError
+
+    def harmonics(self, r: FloatArray) -> FloatArray | None:
+        """Return the velocity over sin(i), km/s, as a Fourier series in azimuth.
+
+        Coefficients of 1, cos theta, sin theta, cos 2 theta, sin 2 theta, cos 3 theta, sin 3 theta.
+
+        A flow that knows no such series returns None; the disc is then evaluated with points.
+
+        Parameters
+        ----------
+        r : ndarray, shape (n,)
+            Arcsec.
+
+        Returns
+        -------
+        ndarray, shape (7, n), or None
+        """
+        return None
 
 
 def _velocity(value: float | RotationLaw, r: FloatArray) -> FloatArray | float:
@@ -50,6 +71,12 @@ class RadialFlow(Flow):
         """Return v_rad sin(theta) sin(i)."""
         return np.asarray(_velocity(self.velocity, r) * np.sin(theta) * np.sin(np.radians(inc)))
 
+    def harmonics(self, r: FloatArray) -> FloatArray:
+        """Return the coefficients: v_rad at sin theta."""
+        out = np.zeros((HARMONICS, np.size(r)))
+        out[2] = _velocity(self.velocity, r)
+        return out
+
 
 class _HarmonicFlow(Flow):
     """- sin(i) [v_t cos(m theta_b) cos(theta) + v_r sin(m theta_b) sin(theta)], theta_b = theta - phi_b."""
@@ -63,6 +90,17 @@ class _HarmonicFlow(Flow):
         v = _velocity(tangential, r) * np.cos(angle) * np.cos(theta)
         v = v + _velocity(radial, r) * np.sin(angle) * np.sin(theta)
         return np.asarray(-v * np.sin(np.radians(inc)))
+
+    def _coefficients(self, tangential: Any, radial: Any, phi: float, r: FloatArray) -> FloatArray:
+        # Products of cosines are sums: - (v_t - v_r) / 2 cos((m + 1) theta - m phi) and the same with m - 1 and a plus.
+        out = np.zeros((HARMONICS, np.size(r)))
+        v_t, v_r = _velocity(tangential, r), _velocity(radial, r)
+        angle = self.M * np.radians(phi)
+        for m, v in ((self.M + 1, -0.5 * (v_t - v_r)), (self.M - 1, -0.5 * (v_t + v_r))):
+            out[max(2 * m - 1, 0)] += v * np.cos(angle)
+            if m:
+                out[2 * m] += v * np.sin(angle)
+        return out
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -90,6 +128,10 @@ class BisymmetricFlow(_HarmonicFlow):
         """Return the m = 2 terms."""
         return self._harmonic(self.v2t, self.v2r, self.phi_b, r, theta, inc)
 
+    def harmonics(self, r: FloatArray) -> FloatArray:
+        """Return the coefficients of the closed form."""
+        return self._coefficients(self.v2t, self.v2r, self.phi_b, r)
+
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class LopsidedFlow(_HarmonicFlow):
@@ -115,6 +157,10 @@ class LopsidedFlow(_HarmonicFlow):
     def v_los(self, r: FloatArray, theta: FloatArray, inc: float | FloatArray) -> FloatArray:
         """Return the m = 1 terms."""
         return self._harmonic(self.v1t, self.v1r, self.phi_b, r, theta, inc)
+
+    def harmonics(self, r: FloatArray) -> FloatArray:
+        """Return the coefficients of the closed form."""
+        return self._coefficients(self.v1t, self.v1r, self.phi_b, r)
 
 
 def _check_velocity(law: Record, *names: str) -> None:

@@ -28,7 +28,7 @@ from kinms.disc import Cloudlets, Disc
 from kinms.errors import InputError, InputTypeError, UnknownNameError
 from kinms.flows import Flow
 from kinms.grid import Beam, CubeGrid
-from kinms.kernels import invert_cumulative
+from kinms.kernels.points import invert_cumulative
 from kinms.legacy_arguments import (
     GALAXY,
     KINMS2,
@@ -63,7 +63,8 @@ def _cube_data(disc: Disc, grid: CubeGrid, beam: Beam | None) -> FloatArray:
     Scripts make a new object for every step of a fit, so the density of nodes follows from a rule and its accuracy is
     not measured; there is no history that a result could depend on.
     """
-    return simulate(disc, grid, beam, Sampling(estimate=False)).data
+    # Scripts add noise in place and sum in the precision they have been used to.
+    return simulate(disc, grid, beam, Sampling(estimate=False)).data.astype(float)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

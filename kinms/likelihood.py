@@ -187,6 +187,21 @@ class WhiteNoise:
         if np.ndim(error) > 0:
             self._weight = np.divide(self.error, error, out=np.zeros(data.shape), where=use).ravel()
 
+    @property
+    def data(self) -> FloatArray:
+        """The data, zero where a voxel is not used."""
+        return self._data.reshape(self.shape)
+
+    @property
+    def weights(self) -> FloatArray | None:
+        """(`error` / the error of each voxel)^2, zero where it is not used; None where all are one."""
+        return None if self._weight is None else np.asarray(self._weight.reshape(self.shape), dtype=float) ** 2
+
+    def of_chi2(self, chi2: float) -> float:
+        """Return the log-probability of data with this chi-squared; -inf if it is not finite."""
+        value = -0.5 * chi2 / self.inflation.factor**2
+        return value if np.isfinite(value) else -np.inf
+
     def chi2(self, model: Any) -> float:
         """Return the sum of ((model - data) / error)^2 over the voxels used, with the errors as given.
 
@@ -211,8 +226,7 @@ class WhiteNoise:
 
     def __call__(self, model: Any) -> float:
         """Return -chi^2 / 2 (divided by the inflation squared); -inf if the model is not finite everywhere."""
-        value = -0.5 * self.chi2(model) / self.inflation.factor**2
-        return value if np.isfinite(value) else -np.inf
+        return self.of_chi2(self.chi2(model))
 
 
 class InflatedNoise(WhiteNoise):
@@ -358,6 +372,10 @@ class Posterior:
         self.lower, self.upper = np.array([p.prior.bounds for p in self.parameters]).reshape(-1, 2).T
         self.periodic = np.array([p.prior.is_periodic for p in self.parameters], dtype=bool)
         self.scale = np.array([p.prior.first_step(p.start) for p in self.parameters])
+        # The density of a uniform prior is a number: most priors are, and a model call is not to wait for them.
+        flat = [p.prior for p in self.parameters if isinstance(p.prior, Uniform)]
+        self._log_flat = sum(float(prior.log_pdf(prior.low)) for prior in flat)
+        self._curved = [(k, p.prior) for k, p in enumerate(self.parameters) if not isinstance(p.prior, Uniform)]
 
     def wrap(self, vector: Any) -> FloatArray:
         """Return the vector with its periodic elements brought into range.
@@ -379,7 +397,7 @@ class Posterior:
         x = self.wrap(vector)
         if not (np.all(x >= self.lower) and np.all(x <= self.upper)):
             return -np.inf
-        return float(sum(float(p.prior.log_pdf(value)) for p, value in zip(self.parameters, x, strict=True)))
+        return self._log_flat + sum(float(prior.log_pdf(x[k])) for k, prior in self._curved)
 
     def log_like(self, vector: Any) -> float:
         """Return the log-likelihood, whatever the priors; -inf where model or likelihood are not finite."""
@@ -390,6 +408,6 @@ class Posterior:
     def __call__(self, vector: Any) -> float:
         """Return log prior + log likelihood; -inf, without evaluating the model, where the prior forbids."""
         log_prior = self.log_prior(vector)
-        if not np.isfinite(log_prior):
+        if log_prior == -np.inf:
             return -np.inf
         return log_prior + self.log_like(vector)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage, signal
+import scipy  # loads its parts when they are first asked for
 
 from kinms.errors import InputError
 from kinms.grid import FWHM_PER_SIGMA, Beam, CubeGrid
@@ -178,8 +178,8 @@ def detection_mask(
     seed = significance > core
     if seed.shape[0] > 1:  # of two adjacent channels the second stands for both: the first is grown back
         seed = np.concatenate([np.zeros_like(seed[:1]), seed[1:] & seed[:-1]])
-    grown = ndimage.binary_propagation(seed, mask=significance > edge)
-    labels, _ = ndimage.label(grown)
+    grown = scipy.ndimage.binary_propagation(seed, mask=significance > edge)
+    labels, _ = scipy.ndimage.label(grown)
     sizes = np.bincount(labels.ravel())
     keep = sizes >= min(2, seed.shape[0]) * _beam_pixels(cube)
     keep[0] = False
@@ -194,8 +194,8 @@ def _local_sigma(smooth: FloatArray, valid: np.ndarray, typical: float, cube: Cu
     """Noise around each pixel, shape (ny, nx): rms of the negative voxels in a window of 25 beams, all channels."""
     width = int(5.0 * np.sqrt(_beam_pixels(cube))) | 1
     negative = valid & (smooth < 0)
-    count = ndimage.uniform_filter(negative.sum(axis=0).astype(float), width, mode="constant")
-    power = ndimage.uniform_filter((np.where(negative, smooth, 0.0) ** 2).sum(axis=0), width, mode="constant")
+    count = scipy.ndimage.uniform_filter(negative.sum(axis=0).astype(float), width, mode="constant")
+    power = scipy.ndimage.uniform_filter((np.where(negative, smooth, 0.0) ** 2).sum(axis=0), width, mode="constant")
     # Fewer than about a hundred negative voxels give no better number than the whole cube does.
     enough = count * width**2 > 100.0
     return np.where(enough, np.sqrt(np.maximum(power, 0.0) / np.where(enough, count, 1.0)), typical)
@@ -207,8 +207,10 @@ def _smooth(data: FloatArray, cube: Cube) -> FloatArray:
     else:
         spread = FWHM_PER_SIGMA * np.sqrt(np.diag(cube.beam.covariance(cube.grid.cell)))
         fwhm = (float(spread[1]), float(spread[0]))
-    smooth = ndimage.gaussian_filter(data, (0.0, fwhm[0] / FWHM_PER_SIGMA, fwhm[1] / FWHM_PER_SIGMA), mode="constant")
-    return np.asarray(ndimage.convolve1d(smooth, [0.25, 0.5, 0.25], axis=0, mode="nearest"))
+    smooth = scipy.ndimage.gaussian_filter(
+        data, (0.0, fwhm[0] / FWHM_PER_SIGMA, fwhm[1] / FWHM_PER_SIGMA), mode="constant"
+    )
+    return np.asarray(scipy.ndimage.convolve1d(smooth, [0.25, 0.5, 0.25], axis=0, mode="nearest"))
 
 
 def correlated_noise(grid: CubeGrid, beam: Beam | None, rms: float, seed: int | np.random.SeedSequence) -> FloatArray:
@@ -248,5 +250,5 @@ def correlated_noise(grid: CubeGrid, beam: Beam | None, rms: float, seed: int | 
     cube = np.empty(grid.shape)
     for plane, child in zip(cube, root.spawn(grid.nv), strict=True):
         white = np.random.default_rng(child).standard_normal(field)
-        plane[:] = white if kernel.size == 1 else signal.fftconvolve(white, kernel, mode="valid")
+        plane[:] = white if kernel.size == 1 else scipy.signal.fftconvolve(white, kernel, mode="valid")
     return cube * rms

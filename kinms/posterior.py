@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from kinms.cube import Cube, Model, Sampling
-from kinms.disc import Disc
+from kinms.disc import Disc, Parts
 from kinms.errors import HeaderError, InputError, InputTypeError, KinmsWarning
 from kinms.likelihood import InflatedNoise, Parameter, Posterior, Prior, WhiteNoise, inflation
 from kinms.noise import detection_mask, estimate_rms
 from kinms.records import FloatArray, check_scalar
+from kinms.sparse import blocked
 
 __all__ = ["DiscModel", "DiscPosterior", "choose_likelihood"]
 
@@ -95,6 +96,10 @@ class DiscPosterior(Posterior):
         Takes a model of the cube's shape; default `InflatedNoise` with ``inflate="auto"``.
     sampling : Sampling, optional
         Accuracy of the model.
+    flux : str
+        ``given``: as the disc has it, or free like any other parameter. The model is linear in it, so that it can be
+        found at each call instead: ``best`` takes the flux of the least chi-squared, ``marginal`` integrates over all
+        fluxes with a flat prior. Only for white (and inflated) noise.
 
     Raises
     ------
@@ -133,6 +138,7 @@ class DiscPosterior(Posterior):
         free: Mapping[str, Prior | Sequence[Prior]],
         likelihood: Callable[[FloatArray], float] | None = None,
         sampling: Sampling | None = None,
+        flux: str = "given",
     ) -> None:
         _check_data(disc, data)
         parameters = _expand(disc, free)
@@ -144,17 +150,53 @@ class DiscPosterior(Posterior):
             raise InputError("the number of voxels used", used, f"at least {len(parameters)}, one per parameter", fix)
         model = DiscModel(disc, list(free), Model(disc, data.grid, data.beam, sampling))
         super().__init__(parameters, model, likelihood)
+        self.flux = _check_flux(flux, disc, free, likelihood)
+        # Chi-squared comes from sums made on the way: a dense cube is then never built.
+        self._chi2 = _FusedChi2(model.model, likelihood) if isinstance(likelihood, WhiteNoise) else None
         self._try_ends()
 
+    def log_like(self, vector: Any) -> float:
+        """Return the log-likelihood, whatever the priors; -inf where model or likelihood are not finite."""
+        if self._chi2 is None:
+            return super().log_like(vector)
+        disc = self.predict.disc_or_none(self.wrap(vector))
+        if disc is None:
+            return -np.inf
+        noise = self._chi2.noise
+        if self.flux == "given":
+            return noise.of_chi2(self._chi2(disc))
+        _, least, spread = self._chi2.best_flux(disc)
+        value = noise.of_chi2(least)
+        if self.flux == "marginal":
+            # The integral of a Gaussian over the flux, whose width is inflated with the errors.
+            value += float(np.log(spread * noise.inflation.factor * np.sqrt(2.0 * np.pi)))
+        return value if np.isfinite(value) else -np.inf
+
+    def best_flux(self, vector: Any) -> tuple[float, float]:
+        """Return the flux of the least chi-squared, all else as in ``vector``, and its 1 sigma error as inflated.
+
+        Raises
+        ------
+        InputError
+            If there can be no such disc, or the noise is not white.
+        """
+        if self._chi2 is None:
+            raise InputError("the likelihood", type(self.likelihood).__name__, "WhiteNoise or InflatedNoise")
+        flux, _, spread = self._chi2.best_flux(self.disc_at(vector))
+        return flux, spread * self._chi2.noise.inflation.factor
+
     def disc_at(self, vector: Any) -> Disc:
-        """Return the disc with these values of the free parameters.
+        """Return the disc with these values of the free parameters (and, if it is not one of them, their best flux).
 
         Raises
         ------
         InputError
             If there can be no such disc.
         """
-        return self.predict.disc_at(self.wrap(vector))
+        disc = self.predict.disc_at(self.wrap(vector))
+        if self.flux == "given" or self._chi2 is None:
+            return disc
+        return disc.replace(flux=self._chi2.best_flux(disc)[0])
 
     def _try_ends(self) -> None:
         """Refuse a prior that allows what no disc can have, one parameter at a time."""
@@ -165,7 +207,7 @@ class DiscPosterior(Posterior):
                 if not np.isfinite(end):
                     continue
                 try:
-                    self.disc_at(vector)
+                    self.predict.disc_at(vector)
                 except InputError as error:
                     got = f"{parameter.prior}, which allows {vector[k]:g}"
                     raise InputError(
@@ -182,31 +224,94 @@ class DiscModel:
         All other parameters.
     paths : list of str
         The elements of the vector: scalars, elements of arrays, and whole arrays, which take one element each.
-    model : callable
-        Takes a disc, returns voxels.
+    model : Model
+        Turns a disc into voxels.
     """
 
-    def __init__(self, disc: Disc, paths: Sequence[str], model: Callable[[Disc], FloatArray]) -> None:
+    def __init__(self, disc: Disc, paths: Sequence[str], model: Model) -> None:
         self.disc, self.model = disc, model
-        self._slots: list[tuple[str, int | slice]] = []
+        self._slots: list[tuple[Parts, int | slice]] = []
         start = 0
         for path in paths:
             value = disc.value(path)
             stop = start + np.size(value)
-            self._slots.append((path, slice(start, stop) if np.ndim(value) else start))
+            self._slots.append((disc.parts(path), slice(start, stop) if np.ndim(value) else start))
             start = stop
 
     def disc_at(self, vector: FloatArray) -> Disc:
         """Return the disc of this vector."""
-        return self.disc.with_values({path: vector[slot] for path, slot in self._slots})
+        return self.disc.with_parts({parts: vector[slot] for parts, slot in self._slots})
+
+    def disc_or_none(self, vector: FloatArray) -> Disc | None:
+        """Return the disc of this vector, or None where there can be none."""
+        try:
+            return self.disc_at(vector)
+        except InputError:
+            return None
 
     def __call__(self, vector: FloatArray) -> FloatArray | None:
         """Return the voxels, or None where there can be no such disc."""
-        try:
-            disc = self.disc_at(vector)
-        except InputError:
-            return None
-        return self.model(disc)
+        disc = self.disc_or_none(vector)
+        return None if disc is None else self.model(disc)
+
+
+class _FusedChi2:
+    """Chi-squared of discs, from sums over what holds signal; nothing dense is built.
+
+    Parameters
+    ----------
+    model : Model
+        Fixes the layout of the nodes.
+    noise : WhiteNoise
+        Data and errors.
+    """
+
+    def __init__(self, model: Model, noise: WhiteNoise) -> None:
+        self.model, self.noise = model, noise
+        self._arrange()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The data go once; how they are arranged is quicker to make again.
+        return {"model": self.model, "noise": self.noise}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        data, weights = self.noise.data, self.noise.weights
+        weighted = data.astype(float) if weights is None else data * weights
+        self._data = blocked(weighted)
+        self._weights = None if weights is None else blocked(weights)
+        # Not a BLAS dot product: its last bits depend on the number of threads.
+        self._square = float(np.einsum("ijk,ijk->", weighted, data.astype(float)))
+
+    def __call__(self, disc: Disc) -> float:
+        """Return the sum of ((model - data) / error)^2."""
+        square, product = self.model.products(disc, self._data, self._weights)
+        return (self._square - 2.0 * product + square) / self.noise.error**2
+
+    def best_flux(self, disc: Disc) -> tuple[float, float, float]:
+        """Return the flux with the least chi-squared, that chi-squared, and the flux's 1 sigma error."""
+        if disc.flux == 0.0:
+            disc = disc.replace(flux=1.0)
+        square, product = self.model.products(disc, self._data, self._weights)
+        if not square > 0.0:
+            return 0.0, np.inf, np.inf  # a disc outside of the cube has no flux that could be told
+        error = self.noise.error
+        least = (self._square - product**2 / square) / error**2
+        return disc.flux * product / square, least, abs(disc.flux) * error / np.sqrt(square)
+
+
+def _check_flux(flux: Any, disc: Disc, free: Mapping[str, Any], likelihood: Any) -> str:
+    if flux not in ("given", "best", "marginal"):
+        raise InputError("flux", repr(flux), "'given', 'best' or 'marginal'")
+    if flux != "given" and "flux" in free:
+        fix = "Leave flux out of the free parameters, or take flux='given'."
+        raise InputError("flux", f"{flux!r} and free as well", "one of the two", fix)
+    if flux != "given" and not isinstance(likelihood, WhiteNoise):
+        raise InputError("flux", repr(flux), "'given' where the noise is not white")
+    return str(flux)
 
 
 def _check_data(disc: Any, data: Any) -> None:

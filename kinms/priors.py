@@ -8,10 +8,11 @@ shown in tables, such as ``uniform(0, 360), periodic``.
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy import special
+import scipy  # loads its parts when they are first asked for
 
 from kinms.errors import InputError, InputTypeError
 from kinms.records import FloatArray, Record, check_scalar
@@ -29,7 +30,7 @@ __all__ = [
 #: First steps of a sampler, in units of the half-width of the central 68 % of the prior: 5 % of a uniform one's width.
 FIRST_STEP = 0.15
 #: 84th percentile of a Gaussian's one sigma.
-_ONE_SIGMA = float(special.ndtr(1.0))
+_ONE_SIGMA = 0.5 * (1.0 + math.erf(1.0 / math.sqrt(2.0)))
 
 
 class Prior(Record):
@@ -201,10 +202,10 @@ class Normal(Prior):
         return _log_gaussian((x - self.mean) / self.sigma) - np.log(self.sigma)
 
     def _cumulative(self, x: FloatArray) -> Any:
-        return special.ndtr((x - self.mean) / self.sigma)
+        return scipy.special.ndtr((x - self.mean) / self.sigma)
 
     def _quantile(self, q: FloatArray) -> Any:
-        return self.mean + self.sigma * special.ndtri(q)
+        return self.mean + self.sigma * scipy.special.ndtri(q)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -264,20 +265,20 @@ class TruncatedNormal(Prior):
         """
         sign = -1.0 if self.low > self.mean else 1.0
         ends = sorted(sign * (end - self.mean) / self.sigma for end in self.bounds)
-        below = float(special.ndtr(ends[0]))
-        return sign, float(special.ndtr(ends[1])) - below, below
+        below = float(scipy.special.ndtr(ends[0]))
+        return sign, float(scipy.special.ndtr(ends[1])) - below, below
 
     def _log_density(self, x: FloatArray) -> Any:
         return _log_gaussian((x - self.mean) / self.sigma) - np.log(self.sigma * self._tail[1])
 
     def _cumulative(self, x: FloatArray) -> Any:
         sign, mass, below = self._tail
-        part = (special.ndtr(sign * (x - self.mean) / self.sigma) - below) / mass
+        part = (scipy.special.ndtr(sign * (x - self.mean) / self.sigma) - below) / mass
         return part if sign > 0 else 1.0 - part
 
     def _quantile(self, q: FloatArray) -> Any:
         sign, mass, below = self._tail
-        return self.mean + sign * self.sigma * special.ndtri(below + mass * (q if sign > 0 else 1.0 - q))
+        return self.mean + sign * self.sigma * scipy.special.ndtri(below + mass * (q if sign > 0 else 1.0 - q))
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

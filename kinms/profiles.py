@@ -12,7 +12,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from scipy import special
+import scipy  # loads its parts when they are first asked for
 
 from kinms.errors import InputError, InputTypeError
 from kinms.records import FloatArray, Record, check_array, check_radii, check_scalar
@@ -52,6 +52,10 @@ class BrightnessLaw(Record):
     def total(self) -> float:
         """Return the integral of Sigma 2 pi R dR over the whole disc."""
         raise NotImplementedError
+
+    def within(self, r: FloatArray) -> FloatArray:
+        """Return the light inside radii ``r`` (arcsec): the integral of Sigma 2 pi R dR from the centre."""
+        return self.table().within(r)
 
     def scale_radius(self) -> float:
         """Return the radial extent over which the light changes, arcsec: what a grid of nodes has to resolve."""
@@ -98,6 +102,11 @@ class ExponentialDisc(BrightnessLaw):
         """Return 2 pi scale^2."""
         return 2.0 * np.pi * self.scale**2
 
+    def within(self, r: FloatArray) -> FloatArray:
+        """Return 2 pi scale^2 [1 - (1 + x) exp(-x)] with x = R / scale."""
+        x = np.asarray(r, dtype=float) / self.scale
+        return np.asarray(2.0 * np.pi * self.scale**2 * -(np.expm1(-x) + x * np.exp(-x)))
+
     def scale_radius(self) -> float:
         """Return the scale length."""
         return self.scale
@@ -134,8 +143,16 @@ class GaussianRing(BrightnessLaw):
     def total(self) -> float:
         """Return the closed form of the integral from R = 0."""
         x = self.radius / (np.sqrt(2.0) * self.width)
-        tail = np.sqrt(np.pi / 2.0) * self.radius * self.width * (1.0 + special.erf(x))
+        tail = np.sqrt(np.pi / 2.0) * self.radius * self.width * (1.0 + scipy.special.erf(x))
         return float(2.0 * np.pi * (self.width**2 * np.exp(-(x**2)) + tail))
+
+    def within(self, r: FloatArray) -> FloatArray:
+        """Return the closed form of the integral up to ``r``."""
+        x0 = self.radius / (np.sqrt(2.0) * self.width)
+        x = (np.asarray(r, dtype=float) - self.radius) / (np.sqrt(2.0) * self.width)
+        step = scipy.special.erf(x) + scipy.special.erf(x0)
+        ring = np.sqrt(np.pi / 2.0) * self.radius * self.width * step
+        return np.asarray(2.0 * np.pi * (self.width**2 * (np.exp(-(x0**2)) - np.exp(-(x**2))) + ring))
 
     def scale_radius(self) -> float:
         """Return the width."""
@@ -171,7 +188,7 @@ class SersicDisc(BrightnessLaw):
     @property
     def b_n(self) -> float:
         """The b of the law."""
-        return float(special.gammaincinv(2.0 * self.n, 0.5))
+        return float(scipy.special.gammaincinv(2.0 * self.n, 0.5))
 
     def __call__(self, r: Any) -> FloatArray:
         """Return Sigma at radii ``r``."""
@@ -181,7 +198,12 @@ class SersicDisc(BrightnessLaw):
     def total(self) -> float:
         """Return Graham & Driver (2005), eq. 4, with the brightness at r_eff equal to one."""
         n, b = self.n, self.b_n
-        return float(2.0 * np.pi * n * self.r_eff**2 * np.exp(b - 2.0 * n * np.log(b) + special.gammaln(2.0 * n)))
+        return float(2.0 * np.pi * n * self.r_eff**2 * np.exp(b - 2.0 * n * np.log(b) + scipy.special.gammaln(2.0 * n)))
+
+    def within(self, r: FloatArray) -> FloatArray:
+        """Return Graham & Driver (2005), eq. 2: the incomplete gamma function of b (R / r_eff)^(1/n)."""
+        x = np.asarray(r, dtype=float) / self.r_eff
+        return np.asarray(self.total() * scipy.special.gammainc(2.0 * self.n, self.b_n * x ** (1.0 / self.n)))
 
     def scale_radius(self) -> float:
         """Return the e-folding radius of the outer profile, r_eff / b_n^n for n = 1."""
@@ -190,7 +212,7 @@ class SersicDisc(BrightnessLaw):
     @property
     def r_max(self) -> float:
         """All but `TAIL` of the light."""
-        return float(self.r_eff * (special.gammainccinv(2.0 * self.n, TAIL) / self.b_n) ** self.n)
+        return float(self.r_eff * (scipy.special.gammainccinv(2.0 * self.n, TAIL) / self.b_n) ** self.n)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -245,6 +267,15 @@ class TableProfile(BrightnessLaw):
     def total(self) -> float:
         """Return the exact integral of the piecewise-linear profile."""
         return float(self.segment_light().sum())
+
+    def within(self, r: FloatArray) -> FloatArray:
+        """Return the exact integral of the piecewise-linear profile up to ``r``."""
+        r = np.clip(np.asarray(r, dtype=float), self.radius[0], self.radius[-1])
+        k = np.clip(np.searchsorted(self.radius, r, side="right") - 1, 0, self.radius.size - 2)
+        r0, s0 = self.radius[k], self.brightness[k]
+        s1 = s0 + (self.brightness[k + 1] - s0) * (r - r0) / (self.radius[k + 1] - r0)
+        below = np.concatenate([[0.0], np.cumsum(self.segment_light())])[k]
+        return np.asarray(below + np.pi / 3.0 * (r - r0) * (s0 * (2.0 * r0 + r) + s1 * (r0 + 2.0 * r)))
 
     def scale_radius(self) -> float:
         """Return half of the mean radius of the light, or its radial spread where that is less (a ring)."""

@@ -7,6 +7,7 @@ pickled and printed back (``eval(repr(x)) == x``), and ``x.replace(name=value)``
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, Self
 
 import numpy as np
@@ -30,11 +31,11 @@ class Record:
         UnknownNameError
             If a name is not a field.
         """
-        names = [f.name for f in dataclasses.fields(self)]  # type: ignore[arg-type]
+        fields = self.__dataclass_fields__  # type: ignore[attr-defined]
         for name in changes:
-            if name not in names:
-                raise UnknownNameError(f"{type(self).__name__} field", name, names)
-        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+            if name not in fields:
+                raise UnknownNameError(f"{type(self).__name__} field", name, list(fields))
+        return type(self)(**{**{name: getattr(self, name) for name in fields}, **changes})
 
     def _key(self) -> tuple[Any, ...]:
         values = (getattr(self, f.name) for f in dataclasses.fields(self))  # type: ignore[arg-type]
@@ -75,6 +76,21 @@ def check_scalar(
     minimum, maximum : float
         Bounds, inclusive unless ``exclusive`` (which concerns the minimum).
     """
+    if type(value) is float or isinstance(value, np.float64):
+        number = float(value)  # by far the most common
+    else:
+        number = _as_number(name, value)
+    if not math.isfinite(number):
+        raise InputError(name, number, "a finite number")
+    if number < minimum or (exclusive and number == minimum) or number > maximum:
+        low = f"{'> ' if exclusive else '>= '}{minimum:g}" if np.isfinite(minimum) else ""
+        high = f"<= {maximum:g}" if np.isfinite(maximum) else ""
+        raise InputError(name, f"{number:g}", " and ".join(x for x in (low, high) if x))
+    return number
+
+
+def _as_number(name: str, value: Any) -> float:
+    """Return a number, a 0-d or a 1-element array as a float."""
     if isinstance(value, (str, bytes)) or value is None:
         raise InputTypeError(name, repr(value), "a number")
     try:
@@ -83,14 +99,7 @@ def check_scalar(
         raise InputTypeError(name, repr(value), "a number") from None
     if array.size != 1:
         raise InputError(f"the shape of {name}", array.shape, "one number")
-    number = float(array.reshape(())) if array.ndim == 0 else float(array.reshape(-1)[0])
-    if not np.isfinite(number):
-        raise InputError(name, number, "a finite number")
-    if number < minimum or (exclusive and number == minimum) or number > maximum:
-        low = f"{'> ' if exclusive else '>= '}{minimum:g}" if np.isfinite(minimum) else ""
-        high = f"<= {maximum:g}" if np.isfinite(maximum) else ""
-        raise InputError(name, f"{number:g}", " and ".join(x for x in (low, high) if x))
-    return number
+    return float(array.reshape(-1)[0])
 
 
 def check_array(

@@ -1,11 +1,12 @@
 """The model against the independent reference of `reference.py`, disc by disc, and against closed forms.
 
 A disc passes where rms(model - reference) / rms(reference) is within the error the model states of itself and the
-sampling error the reference measures of its own, in quadrature; neither may be above one per cent.
+error the reference measures of its own, in quadrature. The model must state the accuracy it was asked for, 1e-3, or
+better; the reference, half of that.
 """
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import physics_reference as ref
@@ -32,6 +33,8 @@ CURVE = {
 }
 HARMONIC = {1: km.LopsidedFlow, 2: km.BisymmetricFlow}
 
+#: Relative rms error that the model is asked for.
+ACCURACY = 1e-3
 #: The mock galaxy of the fitting tutorial has this field.
 TUTORIAL = Field(nv=25, ny=64, nx=64, cell=1.0, dv=20.0)
 
@@ -47,6 +50,7 @@ class Case:
     beam: tuple[float, float, float] | None = (4.0, 4.0, 0.0)
     method: str = "sky"
     over: int = 16
+    log2_n: int = 22
     v_rad: float = 0.0
     harmonic: tuple[int, float, float, float] | None = None
     lsf_sigma: float = 0.0
@@ -79,10 +83,14 @@ class Case:
     def reference(self) -> tuple[np.ndarray, float]:
         if self.method == "sky":
             return ref.sky_reference(self.galaxy(), self.grid, self.beam, self.over)
-        return ref.point_reference(self.galaxy(), self.grid, self.beam, log2_n=24)
+        # Where the line is sharp, voxels have edges in velocity too, and more points are needed; with several heights
+        # to each, fewer.
+        thick = bool(np.max(self.disc.get("scale_height", 0.0)) > 0)
+        sharp = bool(np.max(self.disc["sigma_gas"]) < 0.2 * self.grid.dv)
+        return ref.point_reference(self.galaxy(), self.grid, self.beam, self.log2_n + 2 * sharp - thick)
 
 
-def simulate(disc: km.Disc, grid: Field, beam=None, accuracy: float = 1e-3) -> km.Cube:
+def simulate(disc: km.Disc, grid: Field, beam=None, accuracy: float = ACCURACY) -> km.Cube:
     """Run the model; that light falls outside a small field is meant here, and tested elsewhere."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", km.KinmsWarning)
@@ -159,9 +167,73 @@ CASES = [
     case("kinematic PA, thick", pa=40.0, pa_kin=10.0, north_kin=2.0, inc=50.0, scale_height=1.2, method="points"),
     case("large beam", beam=(26.0, 18.0, 20.0), pa=45.0),
     case("no beam", beam=None, pa=45.0),
+    case("beam of two pixels, zero dispersion", beam=(2.0, 2.0, 0.0), sigma_gas=0.0, pa=45.0, method="points"),
+    case(
+        "beam of two pixels, thick",
+        beam=(2.0, 2.0, 0.0),
+        scale_height=1.0,
+        inc=65.0,
+        pa=45.0,
+        method="points",
+        log2_n=24,
+    ),
     case("tiny grid", grid=Field(4, 5, 6, 3.0, 90.0), beam=(7.0, 6.0, 110.0), pa=45.0, over=48),
     case("disc within a pixel", light=("exponential", 0.3), curve=("tanh", 100.0, 0.5), pa=45.0, method="points"),
-    case("narrow line", sigma_gas=2.0, pa=230.0, method="points"),
+    case("line of 0.1 channel", sigma_gas=2.0, pa=230.0, method="points"),
+    case("line of 0.04 channel", sigma_gas=0.8, pa=230.0, inc=65.0, method="points"),
+    case(
+        "line of 0.04 channel, thick", sigma_gas=0.8, pa=230.0, inc=65.0, scale_height=1.0, v_sys=7.0, method="points"
+    ),
+    case("dispersion that falls with radius", radius=(0.0, 5.0, 15.0), sigma_gas=(35.0, 12.0, 6.0), inc=65.0, pa=80.0),
+    case(
+        "dispersion that falls to zero",
+        radius=(0.0, 5.0, 10.0, 20.0),
+        sigma_gas=(25.0, 8.0, 0.0, 0.0),
+        inc=55.0,
+        pa=80.0,
+        method="points",
+    ),
+    case("inclination 30, slightly thick", inc=30.0, scale_height=0.3, pa=65.0, method="points"),
+    case("inclination 80, thick", inc=80.0, scale_height=1.0, pa=160.0, beam=(5.0, 3.0, 110.0), method="points"),
+    case("inclination 105, thick", inc=105.0, scale_height=0.8, pa=160.0, v_rad=25.0, method="points"),
+    case("face-on, thick", inc=0.0, scale_height=1.0, pa=10.0, v_sys=-4.0, method="points"),
+    case("face-on, zero dispersion", inc=0.0, sigma_gas=0.0, pa=10.0, v_sys=-4.0),
+    case("edge-on, thin, zero dispersion", inc=90.0, sigma_gas=0.0, pa=120.0, method="points"),
+    case("edge-on, flared", radius=(0.0, 20.0), inc=90.0, scale_height=(0.5, 3.0), pa=15.0, method="points"),
+    case(
+        "warp through edge-on, zero dispersion",
+        radius=(0.0, 5.0, 15.0),
+        inc=(75.0, 85.0, 105.0),
+        pa=(20.0, 20.0, 50.0),
+        sigma_gas=0.0,
+        method="points",
+    ),
+    case("warp in position angle alone", radius=(0.0, 16.0), pa=(250.0, 300.0), inc=50.0, v_rad=20.0, method="points"),
+    case("disc of one pixel", light=("exponential", 1.0), curve=("tanh", 150.0, 1.0), pa=45.0, method="points"),
+    case("thick disc of one pixel", light=("exponential", 1.0), scale_height=0.4, inc=70.0, pa=45.0, method="points"),
+    case("Sersic 4, compact", light=("sersic", 3.0, 4.0), curve=("flat", 180.0), inc=30.0, pa=285.0, method="points"),
+    case("Sersic 4, steep", light=("sersic", 6.0, 4.0), inc=75.0, pa=285.0, sigma_gas=4.0, method="points"),
+    case("Sersic 4, thick", light=("sersic", 6.0, 4.0), inc=60.0, scale_height=0.5, pa=285.0, method="points"),
+    case(
+        "wide field, centre near its edge",
+        grid=Field(27, 32, 75, 1.0, 16.0, v_ref=1500.0),
+        beam=(5.0, 3.0, 20.0),
+        east=34.2,
+        north=-13.7,
+        v_sys=1490.0,
+        pa=75.0,
+    ),
+    case(
+        "tall field, thick, centre near its edge",
+        grid=Field(27, 71, 30, 1.0, 16.0),
+        beam=(5.0, 3.0, 20.0),
+        east=-12.4,
+        north=33.6,
+        scale_height=0.7,
+        pa=195.0,
+        method="points",
+    ),
+    case("emission and absorption, thick", light=("table", *BOTH_SIGNS), scale_height=0.8, pa=110.0, method="points"),
     case("wide line", grid=Field(150, 36, 36, 1.5, 5.0), sigma_gas=60.0, light=("exponential", 4.0), over=10),
     case("spectral response", sigma_gas=6.0, lsf_sigma=9.0, pa=25.0, grid=Field(50, 40, 40, 1.2, 10.0), over=16),
 ]
@@ -183,11 +255,11 @@ def reference():
 @pytest.mark.parametrize("wanted", CASES, ids=lambda c: c.name)
 def test_model_agrees_with_the_reference(wanted, reference):
     truth, own = reference(wanted)
-    assert own < 2e-3
+    assert own <= 5e-4
     cube = wanted.simulate()
     assert cube.data.shape == truth.shape
     stated = cube.stats.accuracy
-    assert stated <= 1e-2
+    assert stated <= ACCURACY
     error = ref.relative_rms(cube.data, truth)
     assert error <= np.hypot(stated, own)
 
@@ -213,16 +285,55 @@ def test_a_layout_planned_for_one_disc_serves_its_neighbours(changes):
 
 @pytest.mark.parametrize(
     "name",
-    ["tutorial, dispersion 10", "radial flow", "kinematic centre and PA", "table with a hole", "inclination 120"],
+    [
+        "tutorial, dispersion 10",
+        "dispersion that falls with radius",
+        "radial flow",
+        "lopsided flow",
+        "kinematic centre and PA",
+        "table with a hole",
+        "emission and absorption",
+        "inclination 120",
+    ],
 )
 def test_the_two_methods_of_the_reference_agree(name, reference):
     wanted = next(c for c in CASES if c.name == name)
     sky, sky_error = reference(wanted)
     drawn, drawn_error = ref.point_reference(wanted.galaxy(), wanted.grid, wanted.beam, log2_n=22)
-    assert drawn_error < 1e-3
-    # Both errors are themselves known to a tenth or so: four samples of a cube with a few hundred beams.
-    difference = ref.relative_rms(drawn, sky)
-    assert difference < 1.3 * np.hypot(sky_error, drawn_error)
+    assert drawn_error <= 3e-4
+    assert ref.relative_rms(drawn, sky) <= np.hypot(sky_error, drawn_error)
+
+
+@pytest.mark.parametrize("inc", [35.0, 130.0])
+def test_a_thick_disc_of_the_reference_is_a_stack_of_thin_ones(inc):
+    # At the height z a layer of a flat disc is the thin disc, moved on the sky by -z sin i along u_min. The light is
+    # a ring, as few layers add up well only where there is no cusp.
+    kinematic = {"pa_kin": 15.0, "east_kin": 1.5, "north_kin": 1.0}
+    wanted = case("stack", light=("ring", 6.0, 3.0), inc=inc, pa=40.0, scale_height=1.2, v_rad=20.0, **kinematic)
+    grid, thick = Field(15, 41, 40, 1.0, 30.0), wanted.galaxy()
+    along = ref.axes(np.radians(40.0))[1]
+
+    def stack(layers: int, over: int) -> np.ndarray:
+        cube = np.zeros((grid.nv, grid.ny, grid.nx))
+        for height, weight in zip(*np.polynomial.laguerre.laggauss(layers), strict=True):
+            for side in (-1, 1):
+                shift = -side * height * 1.2 * np.sin(np.radians(inc))
+                east, north = shift * along[0], shift * along[1]
+                moved = {"east": east, "north": north, "east_kin": 1.5 + east, "north_kin": 1.0 + north}
+                # exp(-|z| / h) / 2 on each side: the weights of both add up to one.
+                layer = ref.sky_cube(replace(thick, scale_height=0.0, **moved), grid, over, core=3)
+                cube += 0.5 * weight * layer
+        return ref.observe(cube, grid, wanted.beam)
+
+    stacked = stack(12, over=8)
+    # As in `sky_reference`: of half as many nodes a third of the difference, and of fewer layers all of it.
+    stack_error = np.hypot(
+        ref.relative_rms(stack(8, over=4), stack(8, over=8)) / 3, ref.relative_rms(stack(8, over=8), stacked)
+    )
+    drawn, drawn_error = ref.point_reference(thick, grid, wanted.beam, log2_n=21)
+    assert stack_error <= 3e-4
+    assert drawn_error <= 3e-4
+    assert ref.relative_rms(drawn, stacked) <= np.hypot(stack_error, drawn_error)
 
 
 def test_the_reference_convolves_directly():
@@ -390,7 +501,8 @@ def test_a_face_on_disc_has_one_line_integrated_over_each_channel(dv, sigma):
     # The line is the same at every position, so that how the sky is divided has no say in its shape.
     expected = 0.5 * np.diff(below)
     expected *= total_spectrum(cube).sum() / expected.sum()
-    np.testing.assert_allclose(total_spectrum(cube), expected, rtol=0, atol=1e-6 * expected.max())
+    # Lines come from a table that is linear between 128 positions in a channel: 3e-5 of its peak at most.
+    np.testing.assert_allclose(total_spectrum(cube), expected, rtol=0, atol=3e-5 * expected.max())
 
 
 def test_dispersion_and_spectral_response_add_in_quadrature():

@@ -36,6 +36,10 @@ def offsets(cube, n=48, dv=20.0):
     ]
 
 
+def relative_rms(cube, expected):
+    return float(np.sqrt(np.mean((cube - expected) ** 2) / np.mean(expected**2)))
+
+
 def voxels(cube):
     """{(x, y, channel) from the reference voxel: share of the cube} of a cube of few voxels."""
     share = cube / cube.sum()
@@ -534,7 +538,10 @@ def test_a_users_flow_gets_upstreams_arguments_and_cannot_spoil_the_model():
         return 0.0
 
     warp = np.linspace(40.0, 60.0, N)
-    np.testing.assert_array_equal(model(inc=warp, radial_motion_func=flow), model(inc=warp))
+    spoilt = model(inc=warp, radial_motion_func=flow)
+    np.testing.assert_array_equal(spoilt, model(inc=warp, radial_motion_func=lambda r, theta, inc: 0.0))
+    # Without a flow the warp needs no points.
+    assert relative_rms(spoilt, model(inc=warp)) < np.hypot(RULE, RULE)
     low_r, high_r, low, high, low_inc, high_inc = np.array(seen).T
     assert low_r.min() >= 0.0
     assert 17.0 < high_r.max() <= 18.0
@@ -562,10 +569,10 @@ def test_bad_flows_are_named(make, message):
 
 @pytest.mark.parametrize("name", ["inc", "posAng", "gasSigma", "diskThick", "vPosAng"])
 def test_one_value_per_radius_or_one_for_all(name):
-    """A thick disc is made of points either way, so that constant arrays must give the scalar's cube."""
+    """An array may need another evaluator than a number: constant ones give the same cube within their accuracy."""
     base = {"diskThick": 1.0, "velRad": RAD * 1.1, name: {"diskThick": 2.0}.get(name, 20.0)}
     expected = model(**base)
-    np.testing.assert_allclose(model(**base | {name: np.full(N, base[name])}), expected, atol=1e-9 * expected.max())
+    assert relative_rms(model(**base | {name: np.full(N, base[name])}), expected) < np.hypot(RULE, RULE)
     assert model(**base | {name: [base[name]]}).tobytes() == expected.tobytes()
 
 
@@ -601,10 +608,11 @@ def test_several_lines_are_shifted_optically_and_share_the_flux():
         telescope={"multiple_line_lams": [6562.8, 6562.8 * (1 + shift)]}, **still, multiple_line_relflux=[3, 1]
     )
     alone = model(**still)
-    rounding = 1e-9 * alone.max()
+    # The engine works in single precision, with rounding errors of 6e-8 in each of several sums.
+    rounding = 1e-6 * alone.max()
     np.testing.assert_allclose(lines[:, :, 10], 0.75 * alone[:, :, 10], atol=rounding)
     np.testing.assert_allclose(lines[:, :, 14], 0.25 * alone[:, :, 10], atol=rounding)
-    assert lines.sum() == pytest.approx(alone.sum(), rel=1e-9)
+    assert lines.sum() == pytest.approx(alone.sum(), rel=1e-6)
     equal = model(telescope={"multiple_line_lams": (6562.8, 6562.8 * (1 + shift))}, **still)
     np.testing.assert_allclose(equal[:, :, 10], 0.5 * alone[:, :, 10], atol=rounding)
     for none in (False, None, []):

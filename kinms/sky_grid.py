@@ -1,0 +1,403 @@
+"""The sky grid: a thin disc maps each sky position to one (R, theta), so nodes fixed in the pixels sum it up.
+
+Nodes
+    Every pixel has 2 x 2 Gauss-Legendre nodes, 4 x 4 and 8 x 8 near the centre (`CORE`), where all is steep;
+    `level` multiplies these numbers. The layout depends on the grid, on the density planned once and, in steps of two
+    pixels, on where the centre is: never on anything else that is fitted, so that the cube is smooth in all of it.
+Profiles
+    Brightness and velocity are tabulated once per call, `PER_PIXEL` values to a pixel. Those of the brightness are
+    means over annuli, so that the light is conserved however steep it is; both are sharpened by what linear
+    interpolation blunts.
+Lines
+    Come from a table of phases. Narrow ones, and widths that vary with radius, are differences of their distribution
+    function; narrow ones are spread over the velocities inside their node's cell (exactly, for a velocity that is
+    linear there), or they would turn into a comb.
+Thickness
+    A thick disc is a stack of thin ones, Gauss nodes in the height z, each shifted along the minor axis.
+Warps
+    As long as no ring crosses another, one ring passes each place: Newton's method finds which.
+
+The error is estimated on every eighth pixel and on all near the centre: there the nodes are compared with a finer
+rule. The differences go through the beam as the model does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import math
+
+import numpy as np
+
+from kinms.convolution import Smoother
+from kinms.disc import Disc, sky_axes
+from kinms.errors import InputTypeError
+from kinms.flows import HARMONICS
+from kinms.grid import CubeGrid
+from kinms.kernels.line import CUT, LANES, NORMAL, PHASES, lanes_for, line_table
+from kinms.kernels.sky import deposit_sky, radial_steps
+from kinms.profiles import BrightnessLaw
+from kinms.records import FloatArray
+from kinms.sparse import SparseCube
+from kinms.threads import limit, run
+
+__all__ = ["SkyGrid", "first_level", "is_narrow", "layers", "least_cosine", "rings_cross", "table_error"]
+
+#: Values of the radial tables per pixel, times the level if that is above 1.
+PER_PIXEL = 16
+#: Nodes are four times and twice as many to a side within these distances (pixels) of the centre.
+CORE, CORE_NARROW = (2.5, 4.5), (3.5, 8.5)
+#: Lines narrower than this many channels are spread over their cells.
+NARROW = 0.3
+#: One in so many pixels takes part in the estimate of the error.
+EVERY = 8
+#: Half the size of the window in which the stack of a thick disc is compared with a higher one, pixels.
+WINDOW = 24
+#: Midpoints err with the square of their distance: n and 1.5 n of them to a side differ by 5/9 of the error of n.
+MIDPOINT_ERROR = 9.0 / 5.0
+#: The estimate is multiplied by this, and near the centre, where steep things converge more slowly, by this again:
+#: for Gauss-Legendre nodes, and for the cells of narrow lines.
+SAFETY, CENTRE = (1.5, 1.35), (2.0, 1.5)
+#: Relative error of the radial tables at level 1: smooth laws, and light with a scale of one pixel.
+TABLE_ERROR, TABLE_ERROR_PIXEL = 1e-5, 3e-5
+#: What a velocity that is not linear inside its cell adds for narrow lines, at level 1.
+CELL_ERROR = 8e-5
+#: Layers of less weight than this are left out.
+FAINT = 3e-6
+#: Fewer nodes stay on one thread.
+SMALL = 300_000
+
+
+def least_cosine(disc: Disc) -> float:
+    """Return the least cosine of the inclination, without its sign."""
+    if isinstance(disc.inc, float):
+        return abs(math.cos(math.radians(disc.inc)))
+    return float(np.min(np.abs(np.cos(np.radians(disc.inc)))))
+
+
+def rings_cross(disc: Disc) -> bool:
+    """Return whether rings of different orientation pass, or nearly pass, the same place on the sky.
+
+    See `kinms.kernels.sky`: they do where rho' = d rho / dR reaches 1 at some azimuth.
+    """
+    if disc.radius is None or not disc.is_warped:
+        return False
+    n = disc.radius.size
+    r = np.concatenate([disc.radius[:-1] + f * np.diff(disc.radius) for f in (0.01, 0.5, 0.99)])
+    inc, pa = (np.radians(np.broadcast_to(value, n)) for value in (disc.inc, disc.pa))
+    steps = np.diff(disc.radius)
+    inc_slope, pa_slope = (np.tile(np.diff(value) / steps, 3) for value in (inc, pa))
+    i = np.interp(r, disc.radius, inc)
+    turn = r * pa_slope * (np.cos(i) - 1.0 / np.cos(i))
+    tip = r * inc_slope * np.tan(i)
+    return bool((0.5 * (tip + np.hypot(turn, tip))).max() > 0.7)
+
+
+def _rings(disc: Disc, grid: CubeGrid, per_pixel: int, n: int) -> FloatArray:
+    """Orientation of rings at the radii of the tables: sin pa, cos pa, 1 / cos i, sin i, each with its steps."""
+    if not disc.is_warped:
+        return np.zeros((0, 8))
+    r = np.arange(n) * (grid.cell / per_pixel)
+    sin_i, cos_i = sky_axes(disc.at_radius("inc", r))
+    rings = np.zeros((n, 8))
+    rings[:, 0], rings[:, 2] = sky_axes(disc.at_radius("pa", r))
+    rings[:, 4], rings[:, 6] = 1.0 / cos_i, sin_i
+    rings[:-1, 1::2] = np.diff(rings[:, ::2], axis=0)
+    return rings
+
+
+def table_density(level: float) -> int:
+    """Return how many values to a pixel the radial tables have: more for denser nodes."""
+    return round(PER_PIXEL * max(level, 1.0))
+
+
+def table_error(disc: Disc, grid: CubeGrid, level: float) -> float:
+    """Return about how much the radial tables add to the relative error."""
+    light = disc.surface_brightness
+    assert isinstance(light, BrightnessLaw)
+    error = math.hypot(TABLE_ERROR, TABLE_ERROR_PIXEL * grid.cell / light.scale_radius())
+    if is_narrow(disc, grid):
+        error = math.hypot(error, CELL_ERROR)
+    return error * (PER_PIXEL / table_density(level)) ** 2
+
+
+def first_level(disc: Disc, grid: CubeGrid) -> float:
+    """Return the node density (a power of two) that the scale of the light along the minor axis calls for."""
+    light = disc.surface_brightness
+    if not isinstance(light, BrightnessLaw):
+        raise InputTypeError("surface_brightness", type(light).__name__, "a brightness law")
+    pixels = light.scale_radius() * least_cosine(disc) / grid.cell
+    return float(2.0 ** np.clip(np.ceil(np.log2(2.5 / pixels)), 0, 4))
+
+
+def is_narrow(disc: Disc, grid: CubeGrid) -> bool:
+    """Return whether the line is anywhere so narrow that nodes alone would turn it into a comb."""
+    sigma = disc.sigma_gas if isinstance(disc.sigma_gas, float) else float(np.min(disc.sigma_gas))
+    return math.hypot(sigma, disc.lsf_sigma) < NARROW * grid.dv
+
+
+def layers(disc: Disc, n: int) -> list[tuple[float, float]]:
+    """Return heights (arcsec) and weights of thin layers for a thick disc, one in the midplane for a thin one.
+
+    Gauss-Laguerre quadrature with ``n`` nodes above the midplane and as many below, less those of hardly any weight.
+    """
+    height = float(np.max(disc.scale_height))
+    if height == 0.0:
+        return [(0.0, 1.0)]
+    t, w = np.polynomial.laguerre.laggauss(n)
+    t, w = t[w > FAINT], w[w > FAINT]
+    return [(sign * height * z, 0.5 * part) for z, part in zip(t, w / w.sum(), strict=True) for sign in (1.0, -1.0)]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layout:
+    """Rule of each pixel, where rules begin, their nodes (x, y, weight and cell size in pixels), and nodes in all."""
+
+    rules: np.ndarray
+    start: np.ndarray
+    tx: FloatArray
+    ty: FloatArray
+    weight: FloatArray
+    size: FloatArray
+
+    @functools.cached_property
+    def count(self) -> int:
+        """Nodes in all."""
+        return int(np.diff(self.start)[self.rules].sum())
+
+
+def _rule(n: int, narrow: bool, more: bool) -> tuple[FloatArray, FloatArray]:
+    """Nodes in [-1/2, 1/2] and weights with unit sum: composite Gauss-Legendre, or the middles of n equal cells.
+
+    ``more`` gives the finer rule that this one is compared with.
+    """
+    if narrow:
+        n = n + n // 2 if more else n
+        return (np.arange(n) + 0.5) / n - 0.5, np.full(n, 1.0 / n)
+    cells = {1: 1, 2: 1, 4: 2}.get(n, n // 4)  # cell corners sit in the pixel's centre, where the cusp is
+    order = n // cells
+    x, w = np.polynomial.legendre.leggauss(max(order + order // 2, order + 1) if more else order)
+    centres = (np.arange(cells) + 0.5) / cells - 0.5
+    return (centres[:, None] + x / (2.0 * cells)).ravel(), np.tile(w / (2.0 * cells), cells)
+
+
+def _square(n: int, narrow: bool, more: bool, factor: float) -> tuple[FloatArray, ...]:
+    t, w = _rule(n, narrow, more)
+    weight = factor * np.outer(w, w).ravel()
+    return np.tile(t, t.size), np.repeat(t, t.size), weight, np.full(t.size**2, 1.0 / t.size)
+
+
+@functools.lru_cache(maxsize=12)
+def _layout(ny: int, nx: int, x0: float, y0: float, level: float, narrow: bool, which: str) -> _Layout:
+    """Lay nodes out with a refinement centred on pixel position (x0, y0).
+
+    ``which`` is ``all`` for the model. For the estimates of its error there are ``finer``: the finer rule less the rule
+    itself, on one pixel in `EVERY`, which stands for all, and on all near the centre; and ``window``: the rule itself
+    on a square round the centre.
+    """
+    y, x = np.mgrid[:ny, :nx]
+    distance = np.hypot(x - x0, y - y0)
+    inner, outer = CORE_NARROW if narrow else CORE
+    density = np.select([distance <= inner, distance <= outer], [2, 1], 0)
+    if which == "finer":
+        density = np.where((density > 0) | ((x + 3 * y) % EVERY == 0), density, 3)
+    elif which == "window":
+        density = np.where(np.maximum(abs(x - x0), abs(y - y0)) <= WINDOW, density, 3)
+    parts = []
+    for k in range(3):
+        n = round(2 * level * 2**k)
+        factor = float(EVERY) if k == 0 else CENTRE[narrow]
+        if which == "finer":
+            pairs = zip(_square(n, narrow, True, factor), _square(n, narrow, False, -factor), strict=True)
+            parts.append(tuple(np.concatenate(pair) for pair in pairs))
+        else:
+            parts.append(_square(n, narrow, False, 1.0))
+    counts = [part[0].size for part in parts]
+    start = np.concatenate([[0], np.cumsum(counts), [sum(counts)]]).astype(np.int64)
+    nodes = [np.concatenate(values) for values in zip(*parts, strict=True)]
+    return _Layout(density.astype(np.uint8), start, *nodes)
+
+
+class SkyGrid:
+    """Thin discs, or stacks of them, on nodes that stay where they are.
+
+    Parameters
+    ----------
+    disc : Disc
+        Its centre is where the refinement is.
+    grid : CubeGrid
+        The pixels.
+    level : float
+        2 x level nodes per pixel and axis, twice and four times as many near the centre.
+    heights : int
+        Layers of a thick disc on either side, faint ones included.
+    """
+
+    name = "sky grid"
+
+    def __init__(self, disc: Disc, grid: CubeGrid, level: float, heights: int = 1) -> None:
+        self.grid, self.level, self.heights = grid, level, heights
+        self.x0, self.y0 = _pixel(disc, grid)
+
+    def deposit(self, disc: Disc, cube: SparseCube) -> int:
+        """Replace what is in ``cube`` by the disc, Jy per pixel, and return the number of nodes."""
+        return self._deposit(disc, cube, "all", layers(disc, self.heights))
+
+    def error(self, disc: Disc, cube: SparseCube, smooth: Smoother) -> tuple[float, float]:
+        """Return estimates of the error of `deposit` after the beam, as root of summed squares and relative.
+
+        Uses ``cube``. The first is that of the nodes. Differences to a finer rule, on some pixels that stand for all,
+        go through the beam. That they are so few adds scatter, which is taken off: what their squares would sum to if
+        no two pixels had anything to do with each other.
+
+        The second is that of the layers of a thick disc: the difference to a higher stack, in a window round the
+        centre, where it is largest.
+        """
+        narrow = is_narrow(disc, self.grid)
+        self._deposit(disc, cube, "finer", [(0.0, 1.0)])
+        square = smooth.square(cube)
+        scatter = (1.0 - 1.0 / EVERY) * smooth.noise_gain * cube.sums()[2]
+        nodes = SAFETY[narrow] * math.sqrt(max(square - scatter, 0.25 * square))
+        if narrow:
+            nodes *= MIDPOINT_ERROR
+        if not disc.is_thick:
+            return nodes, 0.0
+        stack = layers(disc, self.heights)
+        self._deposit(disc, cube, "window", stack)
+        whole = smooth.square(cube)
+        self._deposit(disc, cube, "window", layers(disc, self.heights + 3) + [(z, -part) for z, part in stack])
+        return nodes, SAFETY[0] * math.sqrt(smooth.square(cube) / whole) if whole > 0.0 else 0.0
+
+    def _deposit(self, disc: Disc, cube: SparseCube, which: str, stack: list[tuple[float, float]]) -> int:
+        grid, light = self.grid, disc.surface_brightness
+        if not isinstance(light, BrightnessLaw):
+            raise InputTypeError("surface_brightness", type(light).__name__, "a brightness law")
+        narrow = is_narrow(disc, grid)
+        layout = self._nodes(disc, narrow, which)
+        per_pixel = table_density(self.level)
+        radial, harmonics, widths = radial_tables(disc, grid, per_pixel)
+        rings = _rings(disc, grid, per_pixel, radial.shape[0])
+        line, lanes, reach = _line(widths, narrow)
+        sin_i, cos_i = (1.0, 1.0) if disc.is_warped else sky_axes(float(disc.inc))
+        w0 = disc.flux / light.total() * grid.cell**2 / max(abs(cos_i), 1e-6) / grid.dv
+        u0 = (disc.v_sys - grid.velocity_edges[0]) / grid.dv
+        threads = 1 if layout.count < SMALL else limit()
+        edges = [grid.ny * k // threads for k in range(threads + 1)]
+        for number, (z, part) in enumerate(stack):
+            plane, frame = planes(disc, grid, z)
+
+            def work(
+                rows: tuple[int, int], plane: FloatArray = plane, frame: FloatArray = frame,
+                weight: float = w0 * part, clear: bool = number == 0,
+            ) -> None:  # fmt: skip
+                deposit_sky(
+                    cube.flat, cube.hull, cube.shape, cube.margin, cube.pad, grid.nv,
+                    layout.rules, layout.start, layout.tx, layout.ty, layout.weight, layout.size,
+                    plane, frame, radial, harmonics, rings, widths, per_pixel / grid.cell, sin_i / grid.dv, u0,
+                    weight, line, lanes, reach, narrow, NORMAL, clear, *rows,
+                )  # fmt: skip
+
+            run(work, itertools.pairwise(edges), threads)
+        return layout.count * len(stack)
+
+    def _nodes(self, disc: Disc, narrow: bool, which: str) -> _Layout:
+        # A centre that is fitted takes the refinement along, in steps of two pixels, which it can bridge.
+        x, y = _pixel(disc, self.grid)
+        x0, y0 = self.x0 + 2.0 * round((x - self.x0) / 2.0), self.y0 + 2.0 * round((y - self.y0) / 2.0)
+        return _layout(self.grid.ny, self.grid.nx, x0, y0, self.level, narrow, which)
+
+
+def _pixel(disc: Disc, grid: CubeGrid) -> tuple[float, float]:
+    """Pixel position of the disc's centre."""
+    return float(grid.x_ref or 0.0) - disc.east / grid.cell, float(grid.y_ref or 0.0) + disc.north / grid.cell
+
+
+def planes(disc: Disc, grid: CubeGrid, z: float = 0.0) -> tuple[FloatArray, FloatArray]:
+    """Return the affine maps from pixel positions to disc coordinates, of the light and of the motion, at height z."""
+    # Where the orientation depends on radius, these are offsets North and East.
+    sin_i, cos_i = (0.0, 1.0) if disc.is_warped else sky_axes(float(disc.inc))
+    cos_i = cos_i if abs(cos_i) > 1e-6 else 1e-6
+    sin_pa, cos_pa = (0.0, 1.0) if disc.is_warped else sky_axes(float(disc.pa))
+    # A layer at z appears shifted by -z sin i along the minor axis, and moves as the midplane below it does.
+    shift = -z * sin_i
+    east, north = disc.east + shift * cos_pa, disc.north - shift * sin_pa
+
+    def plane(east: float, north: float, sin_pa: float, cos_pa: float) -> FloatArray:
+        e, n = float(grid.x_ref or 0.0) * grid.cell - east, -float(grid.y_ref or 0.0) * grid.cell - north
+        along = [-grid.cell * sin_pa, grid.cell * cos_pa, e * sin_pa + n * cos_pa]
+        across = [-grid.cell * cos_pa / cos_i, -grid.cell * sin_pa / cos_i, (e * cos_pa - n * sin_pa) / cos_i]
+        return np.array(along + across)
+
+    light = plane(east, north, sin_pa, cos_pa)
+    if disc.pa_kin is None and disc.east_kin is None and disc.north_kin is None:
+        return light, light
+    east_kin = (disc.east if disc.east_kin is None else disc.east_kin) + shift * cos_pa
+    north_kin = (disc.north if disc.north_kin is None else disc.north_kin) - shift * sin_pa
+    axes = (sin_pa, cos_pa) if disc.pa_kin is None else sky_axes(float(disc.pa_kin))
+    return light, plane(east_kin, north_kin, *axes)
+
+
+def _reach(disc: Disc, grid: CubeGrid) -> float:
+    """Largest in-plane radius (arcsec) that any pixel of the field can have."""
+    # The layers of a thick disc come from further away.
+    most = 60.0 * float(np.max(disc.scale_height))
+    for plane in planes(disc, grid):
+        a, b, c, d, e, f = plane.tolist()
+        for x in (-0.5, grid.nx - 0.5):
+            for y in (-0.5, grid.ny - 0.5):
+                most = max(most, math.hypot(a * x + b * y + c, d * x + e * y + f))
+    return most / least_cosine(disc) if disc.is_warped else most
+
+
+def radial_tables(disc: Disc, grid: CubeGrid, per_pixel: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return brightness and rotation, azimuthal harmonics, and line widths at radii k cell / per_pixel.
+
+    Returns
+    -------
+    radial : ndarray, shape (n, 4)
+        Brightness, its steps, velocity (km/s), its steps; no light at the last radius.
+    harmonics : ndarray, shape (n, 14) or (0, 14)
+        Values and steps of the harmonics; empty where the disc only rotates.
+    widths : ndarray, shape (n, 2) or (1, 2)
+        Line widths (channels) and steps; one where it does not depend on radius.
+    """
+    light, rotation = disc.surface_brightness, disc.rotation
+    if not isinstance(light, BrightnessLaw):
+        raise InputTypeError("surface_brightness", type(light).__name__, "a brightness law")
+    if rotation is None:
+        raise InputTypeError("rotation", "None", "a rotation law")
+    h = grid.cell / per_pixel
+    reach = _reach(disc, grid)
+    own = disc.pa_kin is not None or disc.east_kin is not None or disc.north_kin is not None
+    n = math.ceil((reach if own else min(light.r_max, reach)) / h) + 3
+    r = h * np.arange(n)
+    middles = np.empty(n + 1)
+    middles[0], middles[1:] = 0.0, r + 0.5 * h
+    radial = np.empty((n, 4))
+    radial_steps(light.within(middles), rotation(r), float(rotation(middles[1:2])[0]), h, radial)
+    harmonics = np.zeros((0, 2 * HARMONICS))
+    series = None if disc.flow is None else disc.flow.harmonics(r)
+    if series is not None:
+        harmonics = np.zeros((n, 2 * HARMONICS))
+        harmonics[:, ::2] = series.T
+        harmonics[:, 2] += radial[:, 2]
+        harmonics[:-1, 1::2] = np.diff(harmonics[:, ::2], axis=0)
+    if isinstance(disc.sigma_gas, float):
+        widths = np.array([[math.hypot(disc.sigma_gas, disc.lsf_sigma) / grid.dv, 0.0]])
+    else:
+        widths = np.zeros((n, 2))
+        widths[:, 0] = disc.line_sigma(r) / grid.dv
+        widths[:-1, 1] = np.diff(widths[:, 0])
+    return radial, harmonics, widths
+
+
+def _line(widths: FloatArray, narrow: bool) -> tuple[FloatArray, int, int]:
+    """Table of the line, its lanes, and how many of them hold anything on either side; empty where there is none."""
+    if narrow or widths.shape[0] > 1:
+        return np.zeros(0, dtype=np.float32), LANES, 0
+    sigma = float(widths[0, 0])
+    lanes = lanes_for(sigma)
+    table = np.zeros((PHASES + 1, lanes + 2 * LANES), dtype=np.float32)
+    line_table(table, sigma, NORMAL)
+    return table.reshape(-1), lanes, int(np.ceil(CUT * sigma + 0.5))
