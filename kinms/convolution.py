@@ -1,10 +1,11 @@
-"""Beam convolution of a sparse cube: three one-dimensional passes at most, or real FFTs.
+"""Beam convolution of a sparse cube: one-dimensional passes, or real FFTs.
 
 A Gaussian along the axes of the grid is the product of one along y and one along x. An oblique one takes a third pass
-along a lattice direction d: its covariance is alpha e_x e_x + gamma e_y e_y + beta d d. Single precision is enough,
-and short passes over what holds signal are several times faster than FFTs, up to beams of about `FFT_TAPS` pixels.
-Whatever has no such decomposition, and ``method="fft"``, goes through FFTs (pyFFTW, one cached plan per shape, channel
-by channel, padded to the next fast length, where powers of two would cost twice as much).
+along a lattice direction d: its covariance is alpha e_x e_x + gamma e_y e_y + beta d d. Where it is too small for
+that, it is a sum of products, from its singular values. Single precision is enough, and passes over what holds signal
+are several times faster than FFTs, up to `FFT_TAPS` taps in all. Beyond that, and with ``method="fft"``, FFTs are used
+(pyFFTW, one cached plan per shape, channel by channel, padded to the next fast length, where powers of two would cost
+twice as much).
 
 Both treat what is outside of the field as empty, and agree to 1e-5 of the peak.
 """
@@ -30,11 +31,11 @@ __all__ = ["METHODS", "Smoother", "smoother"]
 
 METHODS = ("auto", "direct", "fft")
 #: Taps of all passes together above which FFTs are faster, see `benchmarks/README.md`.
-FFT_TAPS = 160
+FFT_TAPS = 500
 #: Taps reach out to this many sigma, where a Gaussian has fallen to 4e-6.
 TAP_SIGMAS = 5.0
 #: Largest difference between the product of the passes and the sampled beam, relative to its peak.
-SAME = 3e-6
+SAME = 5e-6
 #: Lattice directions (dx, dy) of the third pass, tried in this order.
 SLANTS = ((1, 1), (2, 1), (1, 2))
 #: Cubes with fewer voxels stay on one thread: waking another one would take as long as they do.
@@ -57,17 +58,17 @@ def _gaussian(variance: float) -> FloatArray:
 
 
 def _sharpen(taps: FloatArray, width: float, box: bool) -> FloatArray:
-    """Divide the transfer function of an assignment out of the taps, see `kinms.points`."""
+    """Divide the transfer function of an assignment out of taps, shape (n, taps), see `kinms.points`."""
     if width == 0.0 and not box:
         return taps
-    radius = taps.size // 2
+    radius = taps.shape[1] // 2
     more = radius + 4
     n = 8 * more
-    padded = np.zeros(n)
-    padded[np.arange(-radius, radius + 1)] = taps
+    padded = np.zeros((taps.shape[0], n))
+    padded[:, np.arange(-radius, radius + 1)] = taps
     f = np.fft.rfftfreq(n)
     sharp = np.fft.irfft(np.fft.rfft(padded) / assignment_transfer(f, width, box), n)
-    return np.asarray(sharp[np.arange(-more, more + 1)])
+    return np.asarray(sharp[:, np.arange(-more, more + 1)])
 
 
 def assignment_transfer(f: FloatArray, width: float, box: bool) -> FloatArray:
@@ -79,24 +80,24 @@ def assignment_transfer(f: FloatArray, width: float, box: bool) -> FloatArray:
 
 
 class _Passes:
-    """Taps along y, along x and, for an oblique beam, along a slant; None if there are none that suit."""
+    """Taps along y and along x, shape (n, taps), the sum of whose n outer products is the kernel; and along a slant."""
 
     def __init__(self, wy: FloatArray, wx: FloatArray, wd: FloatArray, slant: tuple[int, int]) -> None:
-        self.wy, self.wx, self.wd, self.slant = wy, wx, wd, slant
+        self.wy, self.wx, self.wd, self.slant = np.atleast_2d(wy), np.atleast_2d(wx), wd, slant
 
     @property
     def count(self) -> int:
         return int(self.wy.size + self.wx.size + self.wd.size)
 
 
-def _separate(beam: Beam, cell: float) -> _Passes | None:
-    """Find the passes whose product is the beam."""
+def _separate(beam: Beam, cell: float) -> _Passes:
+    """Find the fewest taps whose passes make up the beam."""
     cov = beam.covariance(cell)
     cross = cov[0, 1]
     kernel = beam.kernel(cell)
     if abs(cross) < 1e-9 * cov[0, 0]:
         return _Passes(_gaussian(cov[1, 1]), _gaussian(cov[0, 0]), np.zeros(0), (0, 0))
-    best = None
+    best = _sum_of_products(kernel)
     for dx, dy in SLANTS:
         beta = abs(cross) / (dx * dy)
         alpha, gamma = cov[0, 0] - beta * dx**2, cov[1, 1] - beta * dy**2
@@ -104,11 +105,20 @@ def _separate(beam: Beam, cell: float) -> _Passes | None:
             continue
         wy, wx = _gaussian(gamma), _gaussian(alpha)
         wd, error = _third_pass(kernel, wy, wx, dx if cross > 0 else -dx, dy, beta)
-        if error <= SAME:
-            passes = _Passes(wy, wx, wd, (dx if cross > 0 else -dx, dy))
-            if best is None or passes.count < best.count:
-                best = passes
+        passes = _Passes(wy, wx, wd, (dx if cross > 0 else -dx, dy))
+        if error <= SAME and passes.count < best.count:
+            best = passes
     return best
+
+
+def _sum_of_products(kernel: FloatArray) -> _Passes:
+    """Write a kernel as a sum of products of a column and a row, as few as it takes (singular values)."""
+    u, s, v = np.linalg.svd(kernel)
+    rest, n = kernel.copy(), 0
+    while np.abs(rest).max() > SAME * kernel.max():
+        rest -= s[n] * np.outer(u[:, n], v[n])
+        n += 1
+    return _Passes(u[:, :n].T * s[:n, None], v[:n], np.zeros(0), (0, 0))
 
 
 def _third_pass(kernel: FloatArray, wy: FloatArray, wx: FloatArray, dx: int, dy: int, variance: float) -> Any:
@@ -160,27 +170,29 @@ class Smoother:
     ) -> None:
         self.nv, self.ny, self.nx = nv, ny, nx
         scale = 1.0 if beam is None else beam.pixels(cell)
-        passes = _Passes(np.ones(1), np.ones(1), np.zeros(0), (0, 0)) if beam is None else _separate(beam, cell)
+        alone = _Passes(np.ones(1), np.ones(1), np.zeros(0), (0, 0))
+        passes = alone if beam is None else _separate(beam, cell)
         self.fft: Callable[[], _Convolver] | None = None
-        by_fft = method == "fft" or passes is None or (method == "auto" and passes.count > FFT_TAPS)
+        by_fft = method == "fft" or (method == "auto" and passes.count > FFT_TAPS)
         if by_fft and beam is not None:
             self.fft = functools.partial(_convolver, ny, nx, beam, cell, width, box)
-            passes = _Passes(np.ones(1), np.ones(1), np.zeros(0), (0, 0))
-        assert passes is not None
+            passes = alone
         if self.fft is None and beam is not None:
             passes.wy, passes.wx = _sharpen(passes.wy, width, box), _sharpen(passes.wx, width, box)
         self.wy = passes.wy.astype(np.float32)
         self.wx = (passes.wx * scale).astype(np.float32)
         self.wd = passes.wd.astype(np.float32)
         self.slant = passes.slant
+        #: Rows so far apart show all that the beam leaves: what `square` looks at.
+        self.row_step = 1 if beam is None else max(min(int(0.5 * float(beam.bmin or 0.0) / cell), 4), 1)
         #: Sum of the squares of the kernel (Jy/beam): what it does to the variance of white noise.
         self.noise_gain = scale**2 * (1.0 if beam is None else float((beam.kernel(cell) ** 2).sum()))
         # An assignment, and the slanted pass, need room beyond the field.
         room = 2 if width > 0.0 else 0
-        self.spill_y = self.wy.size // 2 if self.wd.size else 0
+        self.spill_y = self.wy.shape[1] // 2 if self.wd.size else 0
         self.spill_x = (self.wd.size // 2) * abs(self.slant[0])
         self.margin = room
-        self.pad = room + (self.wx.size // 2 + 2 * self.spill_x if self.wd.size else 0)
+        self.pad = room + (self.wx.shape[1] // 2 + 2 * self.spill_x if self.wd.size else 0)
         # Rows a multiple of the page apart would all compete for the same lines of the cache.
         while (nx + 2 * self.pad) * LANES * 4 % 2048 < 128:
             self.pad += 1
@@ -207,7 +219,7 @@ class Smoother:
         return out, float(sums[0])
 
     def square(self, cube: SparseCube) -> float:
-        """Return the sum of the squares of the convolved cube."""
+        """Return the sum of the squares of the convolved cube, from some of its rows."""
         return float(self._run(cube, 3, _NO_CUBE, _NO_BLOCKS, _NO_BLOCKS)[0])
 
     def products(self, cube: SparseCube, data: FloatArray, weights: FloatArray | None) -> tuple[float, float]:
@@ -233,6 +245,7 @@ class Smoother:
         blocks, rows, columns = cube.shape
         sums = np.zeros((blocks, 2))
         wx = self.wx if factor == 1.0 else (self.wx * factor).astype(np.float32)
+        step = self.row_step if mode == 3 else 1
         threads = 1 if self.nv * self.ny * self.nx < SMALL else limit()
 
         def work(span: tuple[int, int]) -> None:
@@ -243,7 +256,8 @@ class Smoother:
                 slanted_hull = np.zeros((height, 2), dtype=np.int64)
             smooth_blocks(
                 cube.flat, cube.hull, cube.shape, *cube.field, self.wy, wx, self.wd, *self.slant,
-                slanted, slanted_hull, self.spill_y, self.spill_x, self.nv, mode, dense, data, weights, sums, 0, *span,
+                slanted, slanted_hull, self.spill_y, self.spill_x, self.nv, mode, step, dense, data, weights, sums,
+                0, *span,
             )  # fmt: skip
 
         def work_fft(span: tuple[int, int]) -> None:
@@ -252,7 +266,7 @@ class Smoother:
                 image, hull = self.fft().block(cube, block)
                 smooth_blocks(
                     image, hull, (1, self.ny, self.nx), 0, 0, self.ny, self.nx, self.wy, wx, self.wd, 0, 0,
-                    _NONE, _NO_HULL, 0, 0, self.nv, mode, dense, data, weights, sums, block, 0, 1,
+                    _NONE, _NO_HULL, 0, 0, self.nv, mode, step, dense, data, weights, sums, block, 0, 1,
                 )  # fmt: skip
 
         # One task a thread: each has a slanted block to itself. The sums of a block never depend on which it was.

@@ -251,7 +251,7 @@ def _check_types(disc: Any, grid: Any, beam: Any) -> None:
 
 
 #: Channels and rows that the difference between the two references is looked at, at most.
-SOME_CHANNELS, SOME_ROWS = 12, 32
+SOME_CHANNELS, SOME_ROWS = 8, 16
 
 
 def _reference_difference(data: FloatArray) -> float:

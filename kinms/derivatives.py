@@ -1,7 +1,8 @@
 """`jacobian`: how a model changes with its parameters.
 
 All derivatives of a call use one layout of nodes, so that what they are differences of is smooth. The differences are
-formed before the beam, which each goes through once; the flux, in which a model is linear, costs nothing.
+formed before the beam, which each goes through once; the flux, in which a model is linear, costs nothing. Parameters
+are shared out among the threads there are (`kinms.set_threads`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from kinms.grid import Beam, CubeGrid
 from kinms.kernels.beam import add_and_subtract
 from kinms.records import FloatArray
 from kinms.sparse import SparseCube, workspace
+from kinms.threads import limit, run
 
 __all__ = ["jacobian"]
 
@@ -67,11 +69,14 @@ def jacobian(
     base = SparseCube(*smooth.shape)
     evaluator.deposit(disc, base)
     out = np.zeros((len(names), *grid.shape), dtype=np.float32)
-    for name, slopes in zip(names, out, strict=True):
-        if name == "flux" and disc.flux != 0.0:
-            smooth.dense(base, slopes, 1.0 / disc.flux)
+
+    def fill(k: int) -> None:
+        if names[k] == "flux" and disc.flux != 0.0:
+            smooth.dense(base, out[k], 1.0 / disc.flux)
         else:
-            _difference(name, disc, grid, evaluator, smooth, base, slopes)
+            _difference(names[k], disc, grid, evaluator, smooth, base, out[k])
+
+    run(fill, range(len(names)), limit())
     return out
 
 

@@ -19,8 +19,9 @@ from kinms.errors import InputError, InputTypeError
 from kinms.grid import FWHM_PER_SIGMA, Beam, CubeGrid
 from kinms.kernels.beam import add_and_subtract
 from kinms.points import COPIES, SKY, SOFT, CloudletPoints, RingPoints
+from kinms.radial import is_narrow, least_cosine
 from kinms.records import FloatArray, Record, check_scalar
-from kinms.sky_grid import PER_PIXEL, SkyGrid, first_level, is_narrow, least_cosine, rings_cross, table_error
+from kinms.sky_grid import PER_PIXEL, SkyGrid, first_level, rings_cross, table_error
 from kinms.sparse import SparseCube, workspace
 
 __all__ = ["FLOOR", "Evaluator", "Model", "Sample", "Sampling", "choose", "sample"]
@@ -171,7 +172,7 @@ class Sample:
     Parameters
     ----------
     data : ndarray, shape (nv, ny, nx)
-        After the beam, single precision.
+        After the beam, single precision; empty if it was not wanted.
     inside : float
         Flux in the field, Jy km/s.
     n : int
@@ -192,19 +193,24 @@ class Sample:
     kind: str
 
 
-def sample(disc: Disc, grid: CubeGrid, beam: Beam | None, sampling: Sampling) -> Sample:
-    """Evaluate a disc as densely as the accuracy needs."""
+def sample(disc: Disc, grid: CubeGrid, beam: Beam | None, sampling: Sampling, dense: bool = True) -> Sample:
+    """Evaluate a disc as densely as the accuracy needs; with ``dense`` False its data are left empty."""
     kind = choose(disc, grid, beam, sampling.reference)
     width = 0.0 if kind == "sky grid" else _softness(grid, beam, sampling, kind)
     smooth = _smoother(grid, beam, sampling, width)
     if kind == "sky grid":
-        return _sample_sky(disc, grid, beam, sampling, smooth)
+        return _sample_sky(disc, grid, beam, sampling, smooth, dense)
     if kind == "points":
-        return _sample_points(disc, grid, sampling, smooth, width)
+        return _sample_points(disc, grid, sampling, smooth, width, dense)
     cube = workspace(*smooth.shape)
     n = CloudletPoints(grid, width).deposit(disc, cube)
     inside = _flux_inside(disc, grid, cube)
-    return Sample(smooth.dense(cube)[0], inside, n, 0.0, (1, 1), kind)
+    return Sample(_finish(smooth, cube, dense)[0], inside, n, 0.0, (1, 1), kind)
+
+
+def _finish(smooth: Smoother, cube: SparseCube, dense: bool) -> tuple[FloatArray, float]:
+    """Return the cube after the beam, or an empty one, and the sum of its squares."""
+    return smooth.dense(cube) if dense else (np.zeros((0, 0, 0), dtype=np.float32), smooth.square(cube))
 
 
 def _smoother(grid: CubeGrid, beam: Beam | None, sampling: Sampling, width: float) -> Smoother:
@@ -232,7 +238,9 @@ def _count(grid: CubeGrid, level: float) -> int:
     return round(grid.ny * grid.nx * (2 * level) ** 2)
 
 
-def _sample_sky(disc: Disc, grid: CubeGrid, beam: Beam | None, sampling: Sampling, smooth: Smoother) -> Sample:
+def _sample_sky(
+    disc: Disc, grid: CubeGrid, beam: Beam | None, sampling: Sampling, smooth: Smoother, dense: bool
+) -> Sample:
     """Double the density, and raise the stack of a thick disc, until the estimated error is small enough."""
     level, heights = _allowed_level(disc, grid), _heights(disc, grid, beam)
     cube = workspace(*smooth.shape)
@@ -241,7 +249,7 @@ def _sample_sky(disc: Disc, grid: CubeGrid, beam: Beam | None, sampling: Samplin
         errors = nodes.error(disc, cube, smooth) if sampling.estimate else (np.nan, np.nan)
         n = nodes.deposit(disc, cube)
         inside = _flux_inside(disc, grid, cube)
-        data, square = smooth.dense(cube)
+        data, square = _finish(smooth, cube, dense)
         of_nodes, of_layers = errors[0] / np.sqrt(square) if square > 0.0 else 0.0 * errors[0], errors[1]
         accuracy = math.hypot(of_nodes, of_layers, table_error(disc, grid, level))
         # NaN, of an estimate that was not asked for, is not larger than anything.
@@ -253,7 +261,9 @@ def _sample_sky(disc: Disc, grid: CubeGrid, beam: Beam | None, sampling: Samplin
             level *= 2
 
 
-def _sample_points(disc: Disc, grid: CubeGrid, sampling: Sampling, smooth: Smoother, width: float) -> Sample:
+def _sample_points(
+    disc: Disc, grid: CubeGrid, sampling: Sampling, smooth: Smoother, width: float, dense: bool
+) -> Sample:
     """Double the number of points until independent halves of them agree."""
     cube = workspace(*smooth.shape)
     n = sampling.points or (FIRST_POINTS if sampling.estimate else USUAL_POINTS)
@@ -262,7 +272,7 @@ def _sample_points(disc: Disc, grid: CubeGrid, sampling: Sampling, smooth: Smoot
         if not sampling.estimate:
             used, accuracy = points.deposit(disc, cube), np.nan
             inside = _flux_inside(disc, grid, cube)
-            return Sample(smooth.dense(cube)[0], inside, used, accuracy, (n, 1), points.name)
+            return Sample(_finish(smooth, cube, dense)[0], inside, used, accuracy, (n, 1), points.name)
         other = SparseCube(*smooth.shape)
         cube.clear()
         for copy, part in enumerate((cube, other)):
@@ -270,7 +280,7 @@ def _sample_points(disc: Disc, grid: CubeGrid, sampling: Sampling, smooth: Smoot
         add_and_subtract(cube.flat, cube.hull, other.flat, other.hull, cube.shape, 1.0)
         inside = _flux_inside(disc, grid, cube)
         error = SAFETY * np.sqrt(smooth.square(other))
-        data, square = smooth.dense(cube)
+        data, square = _finish(smooth, cube, dense)
         accuracy = math.hypot(error / np.sqrt(square) if square > 0.0 else 0.0, FLOOR, SHARING[width])
         if accuracy <= sampling.accuracy or sampling.points is not None or 2 * n > MOST_POINTS:
             return Sample(data, inside, points.n * COPIES, accuracy, (n, 1), points.name)
@@ -357,7 +367,7 @@ class Model:
             return 1, 1
         if choose(self.disc, self.grid, self.beam, self.sampling.reference) != kind:
             return (STEEP_LEVEL if kind == "sky grid" else self.sampling.points or USUAL_POINTS), 1
-        return sample(self.disc, self.grid, self.beam, self.sampling).density
+        return sample(self.disc, self.grid, self.beam, self.sampling, dense=False).density
 
     def _build(self, kind: str, density: float, heights: int) -> tuple[Evaluator, Smoother]:
         if kind == "sky grid":

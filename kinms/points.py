@@ -25,14 +25,14 @@ import numpy as np
 from kinms.disc import Cloudlets, Disc, sky_axes
 from kinms.errors import InputTypeError
 from kinms.grid import CubeGrid
-from kinms.kernels.line import LANES, NORMAL, PHASES, lanes_for, line_table
+from kinms.kernels.line import NORMAL
 from kinms.kernels.points import invert_cumulative, place_points, scatter
 from kinms.profiles import BrightnessLaw, TableProfile
+from kinms.radial import line_of
 from kinms.records import FloatArray
-from kinms.sky_grid import CUT
 from kinms.sparse import SparseCube
 
-__all__ = ["COPIES", "SKY", "SOFT", "CloudletPoints", "RingPoints", "line_of"]
+__all__ = ["COPIES", "SKY", "SOFT", "CloudletPoints", "RingPoints"]
 
 #: Width (pixels) of the soft edges between pixels, for pixel-integrated models and for the sky at pixel centres.
 SOFT, SKY = 0.08, 2.0
@@ -43,17 +43,6 @@ CHUNK = 1 << 15
 #: Independent sets of points.
 COPIES = 2
 _SHIFTS = np.random.Generator(np.random.PCG64(np.random.SeedSequence(20201))).random((COPIES, 3))
-
-
-def line_of(disc: Disc, grid: CubeGrid) -> tuple[FloatArray, int, int]:
-    """Return the table of the line, its lanes and their reach; an empty one where widths differ or are narrow."""
-    sigma = float(np.hypot(np.max(disc.sigma_gas), disc.lsf_sigma)) / grid.dv
-    if np.ndim(disc.sigma_gas) or sigma < 0.25:
-        return np.zeros(0, dtype=np.float32), LANES, 0
-    lanes = lanes_for(sigma)
-    table = np.zeros((PHASES + 1, lanes + 2 * LANES), dtype=np.float32)
-    line_table(table, sigma, NORMAL)
-    return table.reshape(-1), lanes, int(np.ceil(CUT * sigma + 0.5))
 
 
 def _net(first: int, stop: int) -> tuple[FloatArray, FloatArray]:

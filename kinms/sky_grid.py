@@ -5,9 +5,7 @@ Nodes
     `level` multiplies these numbers. The layout depends on the grid, on the density planned once and, in steps of two
     pixels, on where the centre is: never on anything else that is fitted, so that the cube is smooth in all of it.
 Profiles
-    Brightness and velocity are tabulated once per call, `PER_PIXEL` values to a pixel. Those of the brightness are
-    means over annuli, so that the light is conserved however steep it is; both are sharpened by what linear
-    interpolation blunts.
+    Brightness and velocity are tabulated once per call (`kinms.radial`), `PER_PIXEL` values to a pixel.
 Lines
     Come from a table of phases. Narrow ones, and widths that vary with radius, are differences of their distribution
     function; narrow ones are spread over the velocities inside their node's cell (exactly, for a velocity that is
@@ -27,29 +25,28 @@ import dataclasses
 import functools
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 
 from kinms.convolution import Smoother
 from kinms.disc import Disc, sky_axes
 from kinms.errors import InputTypeError
-from kinms.flows import HARMONICS
 from kinms.grid import CubeGrid
-from kinms.kernels.line import CUT, LANES, NORMAL, PHASES, lanes_for, line_table
-from kinms.kernels.sky import deposit_sky, radial_steps
+from kinms.kernels.line import NORMAL
+from kinms.kernels.sky import deposit_sky
 from kinms.profiles import BrightnessLaw
+from kinms.radial import is_narrow, least_cosine, line_of, planes, radial_tables, ring_tables
 from kinms.records import FloatArray
 from kinms.sparse import SparseCube
 from kinms.threads import limit, run
 
-__all__ = ["SkyGrid", "first_level", "is_narrow", "layers", "least_cosine", "rings_cross", "table_error"]
+__all__ = ["PER_PIXEL", "SkyGrid", "first_level", "layers", "rings_cross", "table_error"]
 
 #: Values of the radial tables per pixel, times the level if that is above 1.
 PER_PIXEL = 16
 #: Nodes are four times and twice as many to a side within these distances (pixels) of the centre.
 CORE, CORE_NARROW = (2.5, 4.5), (3.5, 8.5)
-#: Lines narrower than this many channels are spread over their cells.
-NARROW = 0.3
 #: One in so many pixels takes part in the estimate of the error.
 EVERY = 8
 #: Half the size of the window in which the stack of a thick disc is compared with a higher one, pixels.
@@ -67,13 +64,6 @@ CELL_ERROR = 8e-5
 FAINT = 3e-6
 #: Fewer nodes stay on one thread.
 SMALL = 300_000
-
-
-def least_cosine(disc: Disc) -> float:
-    """Return the least cosine of the inclination, without its sign."""
-    if isinstance(disc.inc, float):
-        return abs(math.cos(math.radians(disc.inc)))
-    return float(np.min(np.abs(np.cos(np.radians(disc.inc)))))
 
 
 def rings_cross(disc: Disc) -> bool:
@@ -94,24 +84,6 @@ def rings_cross(disc: Disc) -> bool:
     return bool((0.5 * (tip + np.hypot(turn, tip))).max() > 0.7)
 
 
-def _rings(disc: Disc, grid: CubeGrid, per_pixel: int, n: int) -> FloatArray:
-    """Orientation of rings at the radii of the tables: sin pa, cos pa, 1 / cos i, sin i, each with its steps."""
-    if not disc.is_warped:
-        return np.zeros((0, 8))
-    r = np.arange(n) * (grid.cell / per_pixel)
-    sin_i, cos_i = sky_axes(disc.at_radius("inc", r))
-    rings = np.zeros((n, 8))
-    rings[:, 0], rings[:, 2] = sky_axes(disc.at_radius("pa", r))
-    rings[:, 4], rings[:, 6] = 1.0 / cos_i, sin_i
-    rings[:-1, 1::2] = np.diff(rings[:, ::2], axis=0)
-    return rings
-
-
-def table_density(level: float) -> int:
-    """Return how many values to a pixel the radial tables have: more for denser nodes."""
-    return round(PER_PIXEL * max(level, 1.0))
-
-
 def table_error(disc: Disc, grid: CubeGrid, level: float) -> float:
     """Return about how much the radial tables add to the relative error."""
     light = disc.surface_brightness
@@ -122,6 +94,11 @@ def table_error(disc: Disc, grid: CubeGrid, level: float) -> float:
     return error * (PER_PIXEL / table_density(level)) ** 2
 
 
+def table_density(level: float) -> int:
+    """Return how many values to a pixel the radial tables have: more for denser nodes."""
+    return round(PER_PIXEL * max(level, 1.0))
+
+
 def first_level(disc: Disc, grid: CubeGrid) -> float:
     """Return the node density (a power of two) that the scale of the light along the minor axis calls for."""
     light = disc.surface_brightness
@@ -129,12 +106,6 @@ def first_level(disc: Disc, grid: CubeGrid) -> float:
         raise InputTypeError("surface_brightness", type(light).__name__, "a brightness law")
     pixels = light.scale_radius() * least_cosine(disc) / grid.cell
     return float(2.0 ** np.clip(np.ceil(np.log2(2.5 / pixels)), 0, 4))
-
-
-def is_narrow(disc: Disc, grid: CubeGrid) -> bool:
-    """Return whether the line is anywhere so narrow that nodes alone would turn it into a comb."""
-    sigma = disc.sigma_gas if isinstance(disc.sigma_gas, float) else float(np.min(disc.sigma_gas))
-    return math.hypot(sigma, disc.lsf_sigma) < NARROW * grid.dv
 
 
 def layers(disc: Disc, n: int) -> list[tuple[float, float]]:
@@ -239,6 +210,8 @@ class SkyGrid:
     def __init__(self, disc: Disc, grid: CubeGrid, level: float, heights: int = 1) -> None:
         self.grid, self.level, self.heights = grid, level, heights
         self.x0, self.y0 = _pixel(disc, grid)
+        # A model and the estimate of its error follow each other, and use the same tables.
+        self._last: tuple[Any, Any] = (None, None)
 
     def deposit(self, disc: Disc, cube: SparseCube) -> int:
         """Replace what is in ``cube`` by the disc, Jy per pixel, and return the number of nodes."""
@@ -269,19 +242,29 @@ class SkyGrid:
         self._deposit(disc, cube, "window", layers(disc, self.heights + 3) + [(z, -part) for z, part in stack])
         return nodes, SAFETY[0] * math.sqrt(smooth.square(cube) / whole) if whole > 0.0 else 0.0
 
-    def _deposit(self, disc: Disc, cube: SparseCube, which: str, stack: list[tuple[float, float]]) -> int:
+    def _tables(self, disc: Disc) -> tuple[Any, ...]:
+        """What all deposits of a disc share: tables of radius and of the line, channel of v_sys, and a weight."""
+        last, tables = self._last  # at once: another thread may be at work on another disc
+        if last is disc:
+            return tables
         grid, light = self.grid, disc.surface_brightness
         if not isinstance(light, BrightnessLaw):
             raise InputTypeError("surface_brightness", type(light).__name__, "a brightness law")
-        narrow = is_narrow(disc, grid)
-        layout = self._nodes(disc, narrow, which)
         per_pixel = table_density(self.level)
         radial, harmonics, widths = radial_tables(disc, grid, per_pixel)
-        rings = _rings(disc, grid, per_pixel, radial.shape[0])
-        line, lanes, reach = _line(widths, narrow)
+        rings = ring_tables(disc, grid, per_pixel, radial.shape[0])
         sin_i, cos_i = (1.0, 1.0) if disc.is_warped else sky_axes(float(disc.inc))
         w0 = disc.flux / light.total() * grid.cell**2 / max(abs(cos_i), 1e-6) / grid.dv
         u0 = (disc.v_sys - grid.velocity_edges[0]) / grid.dv
+        scales = per_pixel / grid.cell, sin_i / grid.dv, u0
+        tables = radial, harmonics, rings, widths, scales, line_of(disc, grid), w0
+        self._last = disc, tables
+        return tables
+
+    def _deposit(self, disc: Disc, cube: SparseCube, which: str, stack: list[tuple[float, float]]) -> int:
+        grid, narrow = self.grid, is_narrow(disc, self.grid)
+        layout = self._nodes(disc, narrow, which)
+        radial, harmonics, rings, widths, scales, line, w0 = self._tables(disc)
         threads = 1 if layout.count < SMALL else limit()
         edges = [grid.ny * k // threads for k in range(threads + 1)]
         for number, (z, part) in enumerate(stack):
@@ -294,8 +277,8 @@ class SkyGrid:
                 deposit_sky(
                     cube.flat, cube.hull, cube.shape, cube.margin, cube.pad, grid.nv,
                     layout.rules, layout.start, layout.tx, layout.ty, layout.weight, layout.size,
-                    plane, frame, radial, harmonics, rings, widths, per_pixel / grid.cell, sin_i / grid.dv, u0,
-                    weight, line, lanes, reach, narrow, NORMAL, clear, *rows,
+                    plane, frame, radial, harmonics, rings, widths, *scales, weight, *line, narrow, NORMAL,
+                    clear, *rows,
                 )  # fmt: skip
 
             run(work, itertools.pairwise(edges), threads)
@@ -311,93 +294,3 @@ class SkyGrid:
 def _pixel(disc: Disc, grid: CubeGrid) -> tuple[float, float]:
     """Pixel position of the disc's centre."""
     return float(grid.x_ref or 0.0) - disc.east / grid.cell, float(grid.y_ref or 0.0) + disc.north / grid.cell
-
-
-def planes(disc: Disc, grid: CubeGrid, z: float = 0.0) -> tuple[FloatArray, FloatArray]:
-    """Return the affine maps from pixel positions to disc coordinates, of the light and of the motion, at height z."""
-    # Where the orientation depends on radius, these are offsets North and East.
-    sin_i, cos_i = (0.0, 1.0) if disc.is_warped else sky_axes(float(disc.inc))
-    cos_i = cos_i if abs(cos_i) > 1e-6 else 1e-6
-    sin_pa, cos_pa = (0.0, 1.0) if disc.is_warped else sky_axes(float(disc.pa))
-    # A layer at z appears shifted by -z sin i along the minor axis, and moves as the midplane below it does.
-    shift = -z * sin_i
-    east, north = disc.east + shift * cos_pa, disc.north - shift * sin_pa
-
-    def plane(east: float, north: float, sin_pa: float, cos_pa: float) -> FloatArray:
-        e, n = float(grid.x_ref or 0.0) * grid.cell - east, -float(grid.y_ref or 0.0) * grid.cell - north
-        along = [-grid.cell * sin_pa, grid.cell * cos_pa, e * sin_pa + n * cos_pa]
-        across = [-grid.cell * cos_pa / cos_i, -grid.cell * sin_pa / cos_i, (e * cos_pa - n * sin_pa) / cos_i]
-        return np.array(along + across)
-
-    light = plane(east, north, sin_pa, cos_pa)
-    if disc.pa_kin is None and disc.east_kin is None and disc.north_kin is None:
-        return light, light
-    east_kin = (disc.east if disc.east_kin is None else disc.east_kin) + shift * cos_pa
-    north_kin = (disc.north if disc.north_kin is None else disc.north_kin) - shift * sin_pa
-    axes = (sin_pa, cos_pa) if disc.pa_kin is None else sky_axes(float(disc.pa_kin))
-    return light, plane(east_kin, north_kin, *axes)
-
-
-def _reach(disc: Disc, grid: CubeGrid) -> float:
-    """Largest in-plane radius (arcsec) that any pixel of the field can have."""
-    # The layers of a thick disc come from further away.
-    most = 60.0 * float(np.max(disc.scale_height))
-    for plane in planes(disc, grid):
-        a, b, c, d, e, f = plane.tolist()
-        for x in (-0.5, grid.nx - 0.5):
-            for y in (-0.5, grid.ny - 0.5):
-                most = max(most, math.hypot(a * x + b * y + c, d * x + e * y + f))
-    return most / least_cosine(disc) if disc.is_warped else most
-
-
-def radial_tables(disc: Disc, grid: CubeGrid, per_pixel: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return brightness and rotation, azimuthal harmonics, and line widths at radii k cell / per_pixel.
-
-    Returns
-    -------
-    radial : ndarray, shape (n, 4)
-        Brightness, its steps, velocity (km/s), its steps; no light at the last radius.
-    harmonics : ndarray, shape (n, 14) or (0, 14)
-        Values and steps of the harmonics; empty where the disc only rotates.
-    widths : ndarray, shape (n, 2) or (1, 2)
-        Line widths (channels) and steps; one where it does not depend on radius.
-    """
-    light, rotation = disc.surface_brightness, disc.rotation
-    if not isinstance(light, BrightnessLaw):
-        raise InputTypeError("surface_brightness", type(light).__name__, "a brightness law")
-    if rotation is None:
-        raise InputTypeError("rotation", "None", "a rotation law")
-    h = grid.cell / per_pixel
-    reach = _reach(disc, grid)
-    own = disc.pa_kin is not None or disc.east_kin is not None or disc.north_kin is not None
-    n = math.ceil((reach if own else min(light.r_max, reach)) / h) + 3
-    r = h * np.arange(n)
-    middles = np.empty(n + 1)
-    middles[0], middles[1:] = 0.0, r + 0.5 * h
-    radial = np.empty((n, 4))
-    radial_steps(light.within(middles), rotation(r), float(rotation(middles[1:2])[0]), h, radial)
-    harmonics = np.zeros((0, 2 * HARMONICS))
-    series = None if disc.flow is None else disc.flow.harmonics(r)
-    if series is not None:
-        harmonics = np.zeros((n, 2 * HARMONICS))
-        harmonics[:, ::2] = series.T
-        harmonics[:, 2] += radial[:, 2]
-        harmonics[:-1, 1::2] = np.diff(harmonics[:, ::2], axis=0)
-    if isinstance(disc.sigma_gas, float):
-        widths = np.array([[math.hypot(disc.sigma_gas, disc.lsf_sigma) / grid.dv, 0.0]])
-    else:
-        widths = np.zeros((n, 2))
-        widths[:, 0] = disc.line_sigma(r) / grid.dv
-        widths[:-1, 1] = np.diff(widths[:, 0])
-    return radial, harmonics, widths
-
-
-def _line(widths: FloatArray, narrow: bool) -> tuple[FloatArray, int, int]:
-    """Table of the line, its lanes, and how many of them hold anything on either side; empty where there is none."""
-    if narrow or widths.shape[0] > 1:
-        return np.zeros(0, dtype=np.float32), LANES, 0
-    sigma = float(widths[0, 0])
-    lanes = lanes_for(sigma)
-    table = np.zeros((PHASES + 1, lanes + 2 * LANES), dtype=np.float32)
-    line_table(table, sigma, NORMAL)
-    return table.reshape(-1), lanes, int(np.ceil(CUT * sigma + 0.5))

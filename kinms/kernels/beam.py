@@ -18,13 +18,15 @@ __all__ = ["add_and_subtract", "laplacian_ratio", "smooth_blocks", "sum_blocks"]
 
 
 @kernel(fastmath=SUMS)
-def _taps(source, at, stride, out, to, length, weights, first, last):
+def _taps(source, at, stride, out, to, length, weights, first, last, add):
     """out[to + j] = sum over m of weights[m] source[at + m stride + j], m from first to last, eight terms at a time.
+
+    With ``add`` this is added to what is there.
 
     Plain offsets into two arrays let the compiler see at once that they do not overlap, and vectorise.
     """
     start = np.uint64(to)
-    keep = np.float32(0.0)
+    keep = np.float32(1.0) if add else np.float32(0.0)
     m = first
     while m + 7 <= last:
         p0 = np.uint64(at + m * stride)
@@ -102,13 +104,40 @@ def _slant_block(cube, hull, shape, block, slanted, slanted_hull, slanted_rows, 
         stride = (dy * columns + dx) * LANES
         start = at - radius * stride
         _taps(
-            cube, start, stride, slanted, to + low * LANES, (high - low) * LANES, weights, first + radius, last + radius
+            cube,
+            start,
+            stride,
+            slanted,
+            to + low * LANES,
+            (high - low) * LANES,
+            weights,
+            first + radius,
+            last + radius,
+            False,
         )
 
 
 @kernel(fastmath=SUMS)
 def _smooth_block(
-    cube, at, hull, rows, columns, margin, pad, ny, nx, wy, wx, block, channels, mode, dense, data, weights, sums
+    cube,
+    at,
+    hull,
+    rows,
+    columns,
+    margin,
+    pad,
+    ny,
+    nx,
+    wy,
+    wx,
+    block,
+    channels,
+    mode,
+    row_step,
+    dense,
+    data,
+    weights,
+    sums,
 ):
     """Convolve one block along y and x and use the result: write it, or compare it with data.
 
@@ -119,23 +148,25 @@ def _smooth_block(
         Where the block begins, and its hull.
     rows, columns, margin, pad, ny, nx : int
         Of the block, and of the field within it.
-    wy, wx : ndarray of float32
-        Taps, centred; empty for none.
+    wy, wx : ndarray of float32, shape (n, 2 ry + 1) and (n, 2 rx + 1)
+        Taps, centred: the kernel is the sum over n of their outer products.
     block, channels, mode : int
         Which block of how many channels; 0: write ``dense``, 1: sums with ``data``, 2: with ``weights`` as well,
         3: only the sum of squares.
+    row_step : int
+        1, or with mode 3 the step between the rows that stand for all: the beam leaves nothing between them.
     dense : ndarray of float32, shape (nv, ny, nx)
     data, weights : ndarray of float32, shape (blocks, ny, nx, LANES)
         Data times their weights, and weights.
     sums : ndarray, shape (2,)
         Added to: sum of w m^2 and of w m d.
     """
-    ry, rx = wy.size // 2, wx.size // 2
+    ry, rx = wy.shape[1] // 2, wx.shape[1] // 2
     width = columns + 2 * rx
     between, last_row = np.zeros(width * LANES, np.float32), np.zeros(nx * LANES, np.float32)
     lanes = min(LANES, channels - block * LANES)
     square = product = 0.0
-    for y in range(ny):
+    for y in range(0, ny, row_step):
         low, high, first, last = columns, 0, ry + 1, -ry - 1
         for m in range(-ry, ry + 1):
             row = y + margin + m
@@ -147,12 +178,15 @@ def _smooth_block(
             continue
         length = (high - low) * LANES
         source = at + ((y + margin - ry) * columns + low) * LANES
-        _taps(cube, source, columns * LANES, between, (low + rx) * LANES, length, wy, first + ry, last + ry)
-        for x in range((low + rx) * LANES, (high + rx) * LANES, LANES):
-            for lane in range(lanes, LANES):
-                between[np.uint64(x + lane)] = 0.0
         size = (stop - start) * LANES
-        _taps(between, (start + pad) * LANES, LANES, last_row, start * LANES, size, wx, 0, wx.size - 1)
+        for k in range(wy.shape[0]):
+            to = (low + rx) * LANES
+            _taps(cube, source, columns * LANES, between, to, length, wy[k], first + ry, last + ry, False)
+            for x in range(to, (high + rx) * LANES, LANES):
+                for lane in range(lanes, LANES):
+                    between[np.uint64(x + lane)] = 0.0
+            at_x = (start + pad) * LANES
+            _taps(between, at_x, LANES, last_row, start * LANES, size, wx[k], 0, 2 * rx, k > 0)
         for j in range((low + rx) * LANES, (high + rx) * LANES):
             between[np.uint64(j)] = 0.0
         if mode == 0:
@@ -172,14 +206,14 @@ def _smooth_block(
             for j in range(start * LANES, stop * LANES):
                 value = np.float64(last_row[np.uint64(j)])
                 square += value * value
-    sums[0] += square
+    sums[0] += square * row_step
     sums[1] += product
 
 
 @kernel(fastmath=SUMS)
 def smooth_blocks(
     cube, hull, shape, margin, pad, ny, nx, wy, wx, wd, dx, dy, slanted, slanted_hull, spill_y, spill_x,
-    channels, mode, dense, data, weights, sums, number, first_block, last_block,
+    channels, mode, row_step, dense, data, weights, sums, number, first_block, last_block,
 ):  # fmt: skip
     """Convolve blocks ``first_block`` to ``last_block``, each with a row of ``sums``, shape (blocks, 2).
 
@@ -195,7 +229,7 @@ def smooth_blocks(
             source, at, outline, height, top = slanted, 0, slanted_hull, rows + 2 * spill_y, margin + spill_y
             _slant_block(cube, hull, shape, block, slanted, slanted_hull, height, spill_y, spill_x, wd, dx, dy)
         _smooth_block(
-            source, at, outline, height, columns, top, pad, ny, nx, wy, wx, block + number, channels, mode,
+            source, at, outline, height, columns, top, pad, ny, nx, wy, wx, block + number, channels, mode, row_step,
             dense, data, weights, sums[block + number],
         )  # fmt: skip
 
