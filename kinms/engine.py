@@ -256,7 +256,7 @@ def _sample_sky(
         if not accuracy > sampling.accuracy or _count(grid, 2 * level) * heights > MAX_NODES or heights > MOST_LAYERS:
             return Sample(data, inside, n, accuracy, (level, heights), nodes.name)
         if of_layers > 0.7 * sampling.accuracy:
-            heights += 3
+            heights += 5
         if of_nodes > 0.7 * sampling.accuracy or of_layers <= 0.7 * sampling.accuracy:
             level *= 2
 

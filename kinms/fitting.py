@@ -45,6 +45,7 @@ def fit(
     rms: float | None = None,
     mask: Any = None,
     sampling: Sampling | None = None,
+    flux: str = "given",
     progress: bool = True,
 ) -> FitResult:
     """Fit a disc to a cube.
@@ -79,6 +80,8 @@ def fit(
         True where a voxel may be used.
     sampling : Sampling, optional
         Accuracy of the model.
+    flux : str
+        ``given``, ``best`` or ``marginal``, see `DiscPosterior`.
     progress : bool
         Whether to show a progress bar.
 
@@ -118,7 +121,7 @@ def fit(
     noise = choose_likelihood(likelihood, data, rms=rms, mask=mask, inflate=inflate)
     if mask is not None:
         data = data.replace(mask=data.valid & np.asarray(mask))
-    posterior = DiscPosterior(disc, data, free, noise, sampling)
+    posterior = DiscPosterior(disc, data, free, noise, sampling, flux)
     _check_start(posterior, noise, journal)
     journal.say(f"Free: {'; '.join(f'{p.name} ~ {p.prior} from {p.start:.6g}' for p in posterior.parameters)}.")
     journal.say(f"Likelihood {likelihood}, {noise.n} voxels, rms {noise.error:.4g} {data.unit}: {noise.inflation}.")

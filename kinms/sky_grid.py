@@ -61,7 +61,7 @@ TABLE_ERROR, TABLE_ERROR_PIXEL = 1e-5, 3e-5
 #: What a velocity that is not linear inside its cell adds for narrow lines, at level 1.
 CELL_ERROR = 8e-5
 #: Layers of less weight than this are left out.
-FAINT = 3e-6
+FAINT = 1e-4
 #: Fewer nodes stay on one thread.
 SMALL = 300_000
 
@@ -228,7 +228,8 @@ class SkyGrid:
         centre, where it is largest.
         """
         narrow = is_narrow(disc, self.grid)
-        self._deposit(disc, cube, "finer", [(0.0, 1.0)])
+        # Errors of layers partly cancel: a small stack shows it.
+        self._deposit(disc, cube, "finer", layers(disc, 2))
         square = smooth.square(cube)
         scatter = (1.0 - 1.0 / EVERY) * smooth.noise_gain * cube.sums()[2]
         nodes = SAFETY[narrow] * math.sqrt(max(square - scatter, 0.25 * square))

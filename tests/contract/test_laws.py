@@ -8,7 +8,7 @@ from scipy import integrate
 
 from kinms import profiles
 from kinms.errors import InputError, InputTypeError
-from kinms.flows import BisymmetricFlow, LopsidedFlow, RadialFlow
+from kinms.flows import FLOW, HARMONICS, BisymmetricFlow, Flow, LopsidedFlow, RadialFlow
 from kinms.profiles import (
     ArctanCurve,
     AsymmetricDrift,
@@ -64,6 +64,24 @@ def test_total_is_the_integral(law):
     assert law.table().total() == pytest.approx(law.total(), rel=5e-5)
 
 
+@pytest.mark.parametrize("law", LIGHT, ids=lambda x: type(x).__name__)
+def test_within_is_the_light_inside(law):
+    assert float(law.within(np.zeros(1))[0]) == pytest.approx(0.0, abs=1e-12 * law.total())
+    # What lies beyond r_max is a millionth; the steps of a cusp's table are the rest.
+    assert float(law.within(np.array([law.r_max]))[0]) == pytest.approx(law.total(), rel=1e-5)
+    # Radii that hold a tenth to nine tenths of the light, none of which is a corner of a table.
+    r = np.geomspace(1e-4 * law.r_max, law.r_max, 4000)
+    part = law.within(r) / law.total()
+    r = r[(part > 0.1) & (part < 0.9)][::20]
+    corners = law.radius if isinstance(law, TableProfile) else np.zeros(0)
+    r = r[[np.abs(x - corners).min(initial=np.inf) > 1e-2 for x in r]]
+    assert r.size > 3
+    # Its derivative is the light of a ring. A step of 1e-4 R makes an error of 1e-8 R^2 of the curvature.
+    step = 1e-4 * r
+    slope = (law.within(r + step) - law.within(r - step)) / (2.0 * step)
+    np.testing.assert_allclose(slope, 2.0 * np.pi * r * law(r), rtol=1e-6)
+
+
 def test_effective_radius_holds_half_of_the_light():
     law = SersicDisc(3.0, 4.0)
     half, _ = integrate.quad(lambda r: float(law(r)) * 2 * np.pi * r, 0, 3.0, epsrel=1e-10)
@@ -95,6 +113,33 @@ def test_flows_follow_spekkens_and_sellwood():
     np.testing.assert_allclose(LopsidedFlow(8.0, 6.0, np.degrees(0.3)).v_los(r, theta, inc), by_hand, atol=1e-12)
     table = TableCurve([0.0, 6.0], [0.0, 20.0])
     np.testing.assert_allclose(RadialFlow(table).v_los(r, theta, inc), 5.0 * np.sin(theta), atol=1e-12)
+
+
+FLOWS = [
+    RadialFlow(30.0),
+    RadialFlow(TableCurve([1.0, 5.0], [10.0, -40.0])),
+    BisymmetricFlow(30.0, 20.0, 25.0),
+    BisymmetricFlow(TableCurve([0.0, 9.0], [5.0, 50.0]), -20.0, 140.0),
+    LopsidedFlow(30.0, 20.0, 25.0),
+    LopsidedFlow(-12.0, TableCurve([0.0, 9.0], [0.0, 33.0]), -70.0),
+]
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=lambda x: type(x).__name__)
+def test_harmonics_are_the_flow(flow):
+    r, theta = np.linspace(0.0, 12.0, 9), np.linspace(-np.pi, np.pi, 37)[:, None]
+    series = flow.harmonics(r)
+    assert series.shape == (HARMONICS, r.size)
+    angles = np.arange(1, 4)[:, None, None] * theta
+    waves = np.stack([np.ones((37, 1)), *(f(a) for a in angles for f in (np.cos, np.sin))])
+    for inc in (0.0, 35.0, 90.0, 150.0):
+        v_los = np.sin(np.radians(inc)) * np.einsum("hr,hta->tr", series, waves)
+        np.testing.assert_allclose(v_los, np.broadcast_to(flow.v_los(r, theta, inc), v_los.shape), atol=1e-12)
+
+
+def test_every_named_flow_has_harmonics_and_a_flow_of_ones_own_need_not():
+    assert {type(flow) for flow in FLOWS} == set(FLOW.values())
+    assert Flow().harmonics(np.zeros(3)) is None
 
 
 @pytest.mark.parametrize(

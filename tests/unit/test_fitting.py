@@ -63,6 +63,18 @@ def test_every_method_samples_a_linear_problem():
         np.testing.assert_allclose(plus, sigma, rtol=0.19)
 
 
+@pytest.mark.parametrize("flux", ["best", "marginal"])
+def test_flux_need_not_be_sampled(data, flux):
+    unit = Model(DISC, GRID, data.beam)(DISC.replace(flux=1.0))
+    sigma = RMS / float(np.sqrt((unit**2).sum()))
+    start = DISC.replace(flux=0.1)
+    free = {"sigma_gas": Uniform(5, 20)}
+    result = fit(start, data, free, likelihood="white", flux=flux, steps=200, seed=1, progress=False)
+    # Five sigma of the flux's own error, and the dispersion hardly moves it.
+    assert result.disc.flux == pytest.approx(DISC.flux, abs=5 * sigma)
+    assert float(result.model.data.sum()) == pytest.approx(float(data.data.sum()), rel=0.05)
+
+
 @pytest.mark.parametrize(("options", "factor"), [({"likelihood": "white"}, 1.0), ({"inflate": True}, 9216**0.25)])
 def test_flux_has_its_analytic_posterior(data, options, factor):
     # The model is linear in flux: mean d.m / m.m and sigma = error / |m| for a model m of unit flux.
