@@ -66,15 +66,15 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
-def write_text(name: str, text: str) -> None:
-    """Put text between ``<!-- table:name -->`` and ``<!-- /table -->`` in the README."""
-    page = README.read_text()
+def write_text(name: str, text: str, path: Path = README) -> None:
+    """Put text between ``<!-- table:name -->`` and ``<!-- /table -->`` in a README."""
+    page = path.read_text()
     new, found = re.subn(
         rf"(<!-- table:{name} -->\n).*?(<!-- /table -->)", lambda m: f"{m[1]}{text}\n{m[2]}", page, flags=re.DOTALL
     )
     if found != 1:
         raise ValueError(f"README.md has {found} markers of the table {name}, not one")
-    README.write_text(new)
+    path.write_text(new)
 
 
 def one_thread() -> None:

@@ -215,6 +215,15 @@ def write(results: dict[str, Any]) -> None:
         rows.append(["G", "`posterior(x)`", f"{ratio:.0f} x GalPaK", GALPAK_TARGET, "", "", "", verdict])
     report.write_text("targets", report.table(header, rows))
 
+    header = ["cube", "KinMSpy", "KinMSpy, FFT", "`posterior(x)`", "`km.simulate`", "error", "error of KinMSpy"]
+    rows = []
+    for name, r in done.items():
+        cpu, errors, shape = r["times"], r["errors"], WORKLOADS[name]
+        times = [f"{cpu[key]['cpu']:.3g} ms" for key in ("kinms default", "kinms fft", "posterior", "simulate")]
+        label = f"{name}: {shape.n} x {shape.n} x {shape.nv}"
+        rows.append([label, *times, f"{errors['simulate']:.0e}", f"{errors['upstream']:.0e}"])
+    report.write_text("summary", report.table(header, rows), report.HERE.parent / "README.md")
+
     columns = ["reference", "upstream", "upstream, beam as asked", "posterior", "simulate", "stated"]
     header = ["", "reference", "KinMSpy", "KinMSpy, beam as asked", "`posterior(x)`", "`km.simulate`", "stated by it"]
     rows = [[name, *(f"{r['errors'][key]:.1e}" for key in columns)] for name, r in done.items()]

@@ -49,7 +49,8 @@ def jacobian(
     Returns
     -------
     ndarray of float32, shape (n, nv, ny, nx)
-        Jy/beam per unit of the parameter. One-sided differences, good to about 1e-3 of their rms.
+        Jy/beam per unit of the parameter. One-sided differences, good to about 1e-3 of their rms; to some 1e-3 where
+        lines are narrow, and a few 1e-2 where the orientation of a warp bends inside of the light.
 
     Raises
     ------

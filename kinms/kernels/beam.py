@@ -21,12 +21,12 @@ __all__ = ["add_and_subtract", "laplacian_ratio", "smooth_blocks", "sum_blocks"]
 def _taps(source, at, stride, out, to, length, weights, first, last, add):
     """out[to + j] = sum over m of weights[m] source[at + m stride + j], m from first to last, eight terms at a time.
 
-    With ``add`` this is added to what is there.
+    If ``add`` is not zero this is added to what is there.
 
     Plain offsets into two arrays let the compiler see at once that they do not overlap, and vectorise.
     """
     start = np.uint64(to)
-    keep = np.float32(1.0) if add else np.float32(0.0)
+    keep = np.float32(1.0) if add != 0 else np.float32(0.0)
     m = first
     while m + 7 <= last:
         p0 = np.uint64(at + m * stride)
@@ -113,7 +113,7 @@ def _slant_block(cube, hull, shape, block, slanted, slanted_hull, slanted_rows, 
             weights,
             first + radius,
             last + radius,
-            False,
+            np.int64(0),
         )
 
 
@@ -179,14 +179,16 @@ def _smooth_block(
         length = (high - low) * LANES
         source = at + ((y + margin - ry) * columns + low) * LANES
         size = (stop - start) * LANES
+        # Constants with a type of their own would each have the function compiled once more.
+        fresh, pixel = np.int64(0), np.int64(LANES)
         for k in range(wy.shape[0]):
             to = (low + rx) * LANES
-            _taps(cube, source, columns * LANES, between, to, length, wy[k], first + ry, last + ry, False)
+            _taps(cube, source, columns * LANES, between, to, length, wy[k], first + ry, last + ry, fresh)
             for x in range(to, (high + rx) * LANES, LANES):
                 for lane in range(lanes, LANES):
                     between[np.uint64(x + lane)] = 0.0
             at_x = (start + pad) * LANES
-            _taps(between, at_x, LANES, last_row, start * LANES, size, wx[k], 0, 2 * rx, k > 0)
+            _taps(between, at_x, pixel, last_row, start * LANES, size, wx[k], fresh, 2 * rx, k)
         for j in range((low + rx) * LANES, (high + rx) * LANES):
             between[np.uint64(j)] = 0.0
         if mode == 0:

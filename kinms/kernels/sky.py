@@ -26,16 +26,17 @@ MOST = 0.05
 
 @kernel
 def _sharpen(values, means):
-    """Take off what linear pieces add to a function, h^2/12 of its second derivative, and means over annuli as well.
+    """Take off what linear pieces add to a function, h^2/12 of its second derivative.
 
-    A mean over an annulus of width h exceeds the value in its middle by h^2/24 (f'' + 2 f' / R).
+    With ``means`` 1 what means over annuli add is taken off as well: one of width h exceeds the value in its middle by
+    h^2/24 (f'' + 2 f' / R).
     """
-    part = 8.0 if means else 12.0
+    part = 8.0 if means == 1 else 12.0
     before = values[0]
     for k in range(1, values.size - 1):
         here, after = values[k], values[k + 1]
         excess = (after - 2.0 * here + before) / part
-        if means:
+        if means == 1:
             excess += (after - before) / (24.0 * k)
         most = MOST * abs(here)
         values[k] -= min(max(excess, -most), most)
@@ -69,8 +70,8 @@ def radial_steps(within, velocity, near, h, radial):
         inner = outer
     # The innermost annulus is a disc, whose mean is that of a cone at a third of h.
     light[0] += 0.5 * (light[0] - light[1])
-    _sharpen(light, True)
-    _sharpen(speed, False)
+    _sharpen(light, np.int64(1))
+    _sharpen(speed, np.int64(0))
     # The velocity may rise without limit towards the centre: the first piece is right in its middle.
     speed[0] = 2.0 * near - speed[1]
     light[n - 1] = 0.0
@@ -445,7 +446,7 @@ def deposit_sky(
     radius = (radial.shape[0] - 1) / per_arcsec
     for k in (0, 1, 3, 4):
         radius += 0.5 * abs(plane[k])
-    filled = -1
+    filled = np.int64(-1)
     for y in range(first_row, last_row):
         if clear:
             clear_row(cube, hull, y + margin, shape)
@@ -488,7 +489,7 @@ def deposit_sky(
                 a[i], b[i] = w[i] * (1.0 - (phase - p)), w[i] * (phase - p)
         if line.size == 0:
             _split_lines(u, w, sigma, across_x, across_y, n, channels, row, first, a, b)
-        start = 0
+        start = np.int64(0)
         base = ((y + margin) * columns + pad) * LANES
         for column in range(left, right):
             stop = end[column] - before
