@@ -32,7 +32,7 @@ __all__ = ["METHODS", "Smoother", "smoother"]
 METHODS = ("auto", "direct", "fft")
 #: Taps of all passes together above which FFTs are faster, see `benchmarks/README.md`.
 FFT_TAPS = 500
-#: Taps reach out to this many sigma, where a Gaussian has fallen to 4e-6.
+#: The first tap that is left out is at least this many sigma away, where a Gaussian has fallen to 4e-6.
 TAP_SIGMAS = 5.0
 #: Largest difference between the product of the passes and the sampled beam, relative to its peak.
 SAME = 5e-6
@@ -52,7 +52,7 @@ def _gaussian(variance: float) -> FloatArray:
     """Taps of a Gaussian with this variance (pixels^2), unit sum."""
     if variance <= 0.0:
         return np.ones(1)
-    radius = int(np.ceil(TAP_SIGMAS * np.sqrt(variance)))
+    radius = max(int(np.ceil(TAP_SIGMAS * np.sqrt(variance))) - 1, 1)
     taps = np.exp(-0.5 * np.arange(-radius, radius + 1) ** 2 / variance)
     return np.asarray(taps / taps.sum())
 

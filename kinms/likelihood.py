@@ -395,7 +395,7 @@ class Posterior:
     def log_prior(self, vector: Any) -> float:
         """Return the sum of the priors' log-densities; -inf outside any of them and for a NaN."""
         x = self.wrap(vector)
-        if not (np.all(x >= self.lower) and np.all(x <= self.upper)):
+        if not ((x >= self.lower) & (x <= self.upper)).all():
             return -np.inf
         return self._log_flat + sum(float(prior.log_pdf(x[k])) for k, prior in self._curved)
 
