@@ -118,7 +118,9 @@ def _sum_of_products(kernel: FloatArray) -> _Passes:
     while np.abs(rest).max() > SAME * kernel.max():
         rest -= s[n] * np.outer(u[:, n], v[n])
         n += 1
-    return _Passes(u[:, :n].T * s[:n, None], v[:n], np.zeros(0), (0, 0))
+    wy, wx = u[:, :n].T * s[:n, None], v[:n]
+    # What was left out is put back everywhere alike, so that the beam conserves flux.
+    return _Passes(wy * (kernel.sum() / (wy.sum(axis=1) @ wx.sum(axis=1))), wx, np.zeros(0), (0, 0))
 
 
 def _third_pass(kernel: FloatArray, wy: FloatArray, wx: FloatArray, dx: int, dy: int, variance: float) -> Any:

@@ -1,9 +1,10 @@
 """Points: deterministic ones for what no grid on the sky can follow, and those that users hand in.
 
 `RingPoints`
-    Warps, thick discs, edge-on discs, and light too steep for the pixels: points of equal weight, with R from the
-    exact inverse of the cumulative light. They form a (0, m, 3)-net in base 2 (Hammersley's points with the first two
-    dimensions of Sobol's sequence; Niederreiter 1992, ch. 4), evenly spaced in the light within R.
+    Edge-on discs, warps whose rings cross, flared and very thick discs, narrow lines in either, and light too steep
+    for the pixels: points of equal weight, with R from the exact inverse of the cumulative light. They form a
+    (0, m, 3)-net in base 2 (Hammersley's points with the first two dimensions of Sobol's sequence; Niederreiter 1992,
+    ch. 4), evenly spaced in the light within R.
 `CloudletPoints`
     What the user gives, streamed in blocks.
 
@@ -13,7 +14,7 @@ With ``reference="sky"`` the pixel's own box is taken out too, and the result is
 centres of the pixels, as an interferometer has it.
 
 The error is estimated from two halves of the points that are shifted at random against each other (Cranley & Patterson
-1976): they sample the same integral independently.
+1976): they sample the same integral independently. It falls nearly with the number of points.
 """
 
 from __future__ import annotations

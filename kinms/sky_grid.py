@@ -11,12 +11,13 @@ Lines
     function; narrow ones are spread over the velocities inside their node's cell (exactly, for a velocity that is
     linear there), or they would turn into a comb.
 Thickness
-    A thick disc is a stack of thin ones, Gauss nodes in the height z, each shifted along the minor axis.
+    A thick disc is a stack of thin ones, Gauss-Laguerre nodes in the height z, each shifted along the minor axis.
 Warps
     As long as no ring crosses another, one ring passes each place: Newton's method finds which.
 
-The error is estimated on every eighth pixel and on all near the centre: there the nodes are compared with a finer
-rule. The differences go through the beam as the model does.
+The error is estimated on every eighth pixel and on all near the centre, where the nodes are compared with a finer
+rule, and in a window round the centre, where a stack is compared with a higher one. The differences go through the beam
+as the model does. Where the orientation of a warp bends its light jumps, and slopes are good to a few per cent only.
 """
 
 from __future__ import annotations

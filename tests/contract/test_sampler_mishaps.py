@@ -139,7 +139,9 @@ def interrupt(script, ready, patience):
         finally:
             if run.poll() is None:
                 os.killpg(run.pid, signal.SIGKILL)
-    return out, err, run.returncode
+    # joblib's own process that keeps track of semaphores hears Ctrl-C too, and may say that it has cleaned up.
+    others = [line for line in err.splitlines(True) if "resource_tracker" in line or line == "  warnings.warn(\n"]
+    return out, "".join(line for line in err.splitlines(True) if line not in others), run.returncode
 
 
 def test_dead_worker_says_so_and_keeps_the_rest():

@@ -10,7 +10,7 @@ from astropy.table import Table
 
 FIT = """
 [fit]
-steps = 5000
+steps = 15000
 chains = 2
 seed = 1
 processes = 1
