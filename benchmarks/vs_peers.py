@@ -199,6 +199,10 @@ def ratios(name: str, result: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
+def _ms(value: float) -> str:
+    return f"{value:.0f} ms" if value >= 100.0 else f"{value:.2g} ms"
+
+
 def write(results: dict[str, Any]) -> None:
     """Write the tables of all workloads measured so far."""
     done = {name: results[name] for name in WORKLOADS if name in results}
@@ -226,7 +230,7 @@ def write(results: dict[str, Any]) -> None:
     rows = []
     for name, r in done.items():
         cpu, errors, shape = r["times"], r["errors"], WORKLOADS[name]
-        times = [f"{cpu[key]['cpu']:.3g} ms" for key in ("kinms default", "kinms fft", "posterior", "simulate")]
+        times = [_ms(cpu[key]["cpu"]) for key in ("kinms default", "kinms fft", "posterior", "simulate")]
         label = f"{name}: {shape.n} x {shape.n} x {shape.nv}"
         rows.append([label, *times, f"{errors['simulate']:.0e}", f"{errors['upstream']:.0e}"])
     report.write_text("summary", report.table(header, rows), report.HERE.parent / "README.md")
