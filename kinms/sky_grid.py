@@ -35,7 +35,7 @@ from kinms.disc import Disc, sky_axes
 from kinms.errors import InputTypeError
 from kinms.grid import CubeGrid
 from kinms.kernels.line import NORMAL
-from kinms.kernels.sky import deposit_sky
+from kinms.kernels.sky import deposit_plain, deposit_sky
 from kinms.profiles import BrightnessLaw
 from kinms.radial import is_narrow, least_cosine, line_of, planes, radial_tables, ring_tables
 from kinms.records import FloatArray
@@ -271,6 +271,7 @@ class SkyGrid:
         grid, narrow = self.grid, is_narrow(disc, self.grid)
         layout = self._nodes(disc, narrow, which)
         radial, harmonics, rings, widths, scales, line, w0 = self._tables(disc)
+        plain = line[0].size > 0 and harmonics.shape[0] == 0 and rings.shape[0] == 0
         threads = 1 if layout.count < SMALL else limit()
         edges = [grid.ny * k // threads for k in range(threads + 1)]
         for number, (z, part) in enumerate(stack):
@@ -280,12 +281,15 @@ class SkyGrid:
                 rows: tuple[int, int], plane: FloatArray = plane, frame: FloatArray = frame,
                 weight: float = w0 * part, clear: bool = number == 0,
             ) -> None:  # fmt: skip
-                deposit_sky(
-                    cube.flat, cube.hull, cube.shape, cube.margin, cube.pad, grid.nv,
-                    layout.rules, layout.start, layout.tx, layout.ty, layout.weight, layout.size,
-                    plane, frame, radial, harmonics, rings, widths, *scales, weight, *line, narrow, NORMAL,
-                    clear, *rows,
-                )  # fmt: skip
+                target = cube.flat, cube.hull, cube.shape, cube.margin, cube.pad, grid.nv
+                nodes = layout.rules, layout.start, layout.tx, layout.ty, layout.weight, layout.size
+                if plain and np.array_equal(plane, frame):
+                    deposit_plain(*target, *nodes, plane, radial, *scales, weight, *line, clear, *rows)
+                else:
+                    deposit_sky(
+                        *target, *nodes, plane, frame, radial, harmonics, rings, widths, *scales, weight, *line,
+                        narrow, NORMAL, clear, *rows,
+                    )  # fmt: skip
 
             run(work, itertools.pairwise(edges), threads)
         return layout.count * len(stack)
