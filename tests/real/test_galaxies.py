@@ -10,7 +10,7 @@ from astropy.table import Table
 
 FIT = """
 [fit]
-steps = 15000
+steps = {steps}
 chains = 2
 seed = 1
 processes = 1
@@ -113,10 +113,10 @@ north = {{ uniform = [-100, 150] }}
 VELOCITIES = "".join(f'"rotation.velocity[{k}]" = {{{{ uniform = [0, 350] }}}}\n' for k in range(1, 7))
 
 
-def fit(text, real_data, tmp_path):
+def fit(text, real_data, tmp_path, steps=5000):
     """Run ``kinms fit`` in a process of its own; return the rows of parameters.ecsv by name, and result.json."""
     config = tmp_path / "galaxy.toml"
-    config.write_text((text + FIT).format(cubes=(real_data / "cubes").as_posix()))
+    config.write_text((text + FIT).format(cubes=(real_data / "cubes").as_posix(), steps=steps))
     done = subprocess.run(
         [sys.executable, "-m", "kinms", "fit", str(config), "-o", str(tmp_path / "out"), "--quiet"],
         capture_output=True,
@@ -155,7 +155,8 @@ def test_ngc4324_is_the_published_ring(real_data, tmp_path):
 
 
 def test_ngc2903_has_the_published_rotation(real_data, tmp_path):
-    rows, result = fit(NGC2903 + VELOCITIES, real_data, tmp_path)
+    # Thirteen numbers, of which neighbouring velocities mix slowly.
+    rows, result = fit(NGC2903 + VELOCITIES, real_data, tmp_path, steps=15000)
     assert rows["v_sys"]["median"] == pytest.approx(555.0, abs=6.0)
     assert 201.0 <= rows["pa"]["median"] <= 207.0
     lines = (real_data / "references" / "NGC_2903.def").read_text().splitlines()
