@@ -13,7 +13,6 @@ Both treat what is outside of the field as empty, and agree to 1e-5 of the peak.
 from __future__ import annotations
 
 import functools
-import itertools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -25,12 +24,12 @@ from kinms.kernels.beam import smooth_blocks
 from kinms.kernels.line import LANES
 from kinms.records import FloatArray
 from kinms.sparse import SparseCube
-from kinms.threads import limit, run
+from kinms.threads import limit, run, spans
 
 __all__ = ["METHODS", "Smoother", "smoother"]
 
 METHODS = ("auto", "direct", "fft")
-#: Taps of all passes together above which FFTs are faster, see `benchmarks/README.md`.
+#: Taps of all passes together above which FFTs are faster.
 FFT_TAPS = 500
 #: The first tap that is left out is at least this many sigma away, where a Gaussian has fallen to 4e-6.
 TAP_SIGMAS = 5.0
@@ -42,7 +41,6 @@ SLANTS = ((1, 1), (2, 1), (1, 2))
 SMALL = 2_000_000
 
 _NONE = np.zeros(0, dtype=np.float32)
-_ONE = np.ones(1, dtype=np.float32)
 _NO_CUBE = np.zeros((0, 0, 0), dtype=np.float32)
 _NO_BLOCKS = np.zeros((0, 0, 0, 0), dtype=np.float32)
 _NO_HULL = np.zeros((0, 2), dtype=np.int64)
@@ -272,9 +270,7 @@ class Smoother:
                 )  # fmt: skip
 
         # One task a thread: each has a slanted block to itself. The sums of a block never depend on which it was.
-        edges = [blocks * k // threads for k in range(threads + 1)]
-        spans = [span for span in itertools.pairwise(edges) if span[1] > span[0]]
-        run(work if self.fft is None else work_fft, spans, threads)
+        run(work if self.fft is None else work_fft, spans(blocks, threads), threads)
         return np.asarray(sums.sum(axis=0))
 
 

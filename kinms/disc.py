@@ -74,11 +74,6 @@ class Cloudlets(Record):
         if self.flux is not None and abs(self.flux.sum()) <= 1e-12 * np.abs(self.flux).sum():
             raise InputError("flux", "zero in sum", "cloudlet fluxes whose sum is not zero")
 
-    def weights(self) -> FloatArray:
-        """Return the fluxes divided by their sum, shape (n,)."""
-        n = self.positions.shape[0]
-        return np.full(n, 1.0 / n) if self.flux is None else np.asarray(self.flux / self.flux.sum())
-
     def __repr__(self) -> str:
         return f"<Cloudlets: {self.positions.shape[0]}{', with v_los' if self.v_los is not None else ''}>"
 
@@ -251,7 +246,7 @@ class Disc(Record):
         if self.rotation is None:
             raise InputTypeError("rotation", "None", "a rotation law")
         inc = self.at_radius("inc", r)
-        if self._own_kinematics:
+        if self.own_kinematics:
             x, y, r = self._kinematic_plane(x, y, r)
         safe = np.maximum(r, 1e-12)
         v = self.rotation(r) * (x / safe) * np.sin(np.radians(inc))
@@ -260,7 +255,8 @@ class Disc(Record):
         return np.asarray(v, dtype=float)
 
     @property
-    def _own_kinematics(self) -> bool:
+    def own_kinematics(self) -> bool:
+        """Whether velocities have a centre or a position angle of their own."""
         return self.pa_kin is not None or self.east_kin is not None or self.north_kin is not None
 
     def _kinematic_plane(

@@ -128,8 +128,7 @@ def choose(disc: Disc, grid: CubeGrid, beam: Beam | None = None, reference: str 
 
 def _more_than_rings(disc: Disc) -> bool:
     """Whether a warped disc has more than rotating rings: heights, flows or a kinematic frame of its own."""
-    own = disc.pa_kin is not None or disc.east_kin is not None or disc.north_kin is not None
-    return disc.is_thick or own or disc.flow is not None
+    return disc.is_thick or disc.own_kinematics or disc.flow is not None
 
 
 def _cuspy(disc: Disc, grid: CubeGrid) -> bool:
@@ -275,8 +274,9 @@ def _sample_points(
             return Sample(_finish(smooth, cube, dense)[0], inside, used, accuracy, (n, 1), points.name)
         other = SparseCube(*smooth.shape)
         cube.clear()
+        rings = points.rings(disc)
         for copy, part in enumerate((cube, other)):
-            points.add(disc, part, copy, 1.0 / COPIES)
+            points.add(disc, rings, part, copy)
         add_and_subtract(cube.flat, cube.hull, other.flat, other.hull, cube.shape, 1.0)
         inside = _flux_inside(disc, grid, cube)
         error = SAFETY * np.sqrt(smooth.square(other))

@@ -7,7 +7,6 @@ by name in a configuration file.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
@@ -79,23 +78,35 @@ class RadialFlow(Flow):
 
 
 class _HarmonicFlow(Flow):
-    """- sin(i) [v_t cos(m theta_b) cos(theta) + v_r sin(m theta_b) sin(theta)], theta_b = theta - phi_b."""
+    """- sin(i) [v_t cos(m theta_b) cos(theta) + v_r sin(m theta_b) sin(theta)], theta_b = theta - phi_b.
+
+    A subclass gives m, phi_b, and the amplitudes under the names v{m}t and v{m}r.
+    """
 
     M = 0
+    phi_b: float
 
-    def _harmonic(
-        self, tangential: Any, radial: Any, phi: float, r: FloatArray, theta: FloatArray, inc: float | FloatArray
-    ) -> FloatArray:
-        angle = self.M * (theta - np.radians(phi))
-        v = _velocity(tangential, r) * np.cos(angle) * np.cos(theta)
-        v = v + _velocity(radial, r) * np.sin(angle) * np.sin(theta)
+    def __post_init__(self) -> None:
+        _check_velocity(self, f"v{self.M}t", f"v{self.M}r")
+        object.__setattr__(self, "phi_b", check_scalar("phi_b", self.phi_b))
+
+    def _amplitudes(self, r: FloatArray) -> tuple[FloatArray | float, FloatArray | float]:
+        return _velocity(getattr(self, f"v{self.M}t"), r), _velocity(getattr(self, f"v{self.M}r"), r)
+
+    def v_los(self, r: FloatArray, theta: FloatArray, inc: float | FloatArray) -> FloatArray:
+        """Return the terms of this m."""
+        v_t, v_r = self._amplitudes(r)
+        angle = self.M * (theta - np.radians(self.phi_b))
+        v = v_t * np.cos(angle) * np.cos(theta)
+        v = v + v_r * np.sin(angle) * np.sin(theta)
         return np.asarray(-v * np.sin(np.radians(inc)))
 
-    def _coefficients(self, tangential: Any, radial: Any, phi: float, r: FloatArray) -> FloatArray:
+    def harmonics(self, r: FloatArray) -> FloatArray:
+        """Return the coefficients of the closed form."""
         # Products of cosines are sums: - (v_t - v_r) / 2 cos((m + 1) theta - m phi) and the same with m - 1 and a plus.
         out = np.zeros((HARMONICS, np.size(r)))
-        v_t, v_r = _velocity(tangential, r), _velocity(radial, r)
-        angle = self.M * np.radians(phi)
+        v_t, v_r = self._amplitudes(r)
+        angle = self.M * np.radians(self.phi_b)
         for m, v in ((self.M + 1, -0.5 * (v_t - v_r)), (self.M - 1, -0.5 * (v_t + v_r))):
             out[max(2 * m - 1, 0)] += v * np.cos(angle)
             if m:
@@ -120,18 +131,6 @@ class BisymmetricFlow(_HarmonicFlow):
     phi_b: float = 0.0
     M = 2
 
-    def __post_init__(self) -> None:
-        _check_velocity(self, "v2t", "v2r")
-        object.__setattr__(self, "phi_b", check_scalar("phi_b", self.phi_b))
-
-    def v_los(self, r: FloatArray, theta: FloatArray, inc: float | FloatArray) -> FloatArray:
-        """Return the m = 2 terms."""
-        return self._harmonic(self.v2t, self.v2r, self.phi_b, r, theta, inc)
-
-    def harmonics(self, r: FloatArray) -> FloatArray:
-        """Return the coefficients of the closed form."""
-        return self._coefficients(self.v2t, self.v2r, self.phi_b, r)
-
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class LopsidedFlow(_HarmonicFlow):
@@ -149,18 +148,6 @@ class LopsidedFlow(_HarmonicFlow):
     v1r: float | RotationLaw
     phi_b: float = 0.0
     M = 1
-
-    def __post_init__(self) -> None:
-        _check_velocity(self, "v1t", "v1r")
-        object.__setattr__(self, "phi_b", check_scalar("phi_b", self.phi_b))
-
-    def v_los(self, r: FloatArray, theta: FloatArray, inc: float | FloatArray) -> FloatArray:
-        """Return the m = 1 terms."""
-        return self._harmonic(self.v1t, self.v1r, self.phi_b, r, theta, inc)
-
-    def harmonics(self, r: FloatArray) -> FloatArray:
-        """Return the coefficients of the closed form."""
-        return self._coefficients(self.v1t, self.v1r, self.phi_b, r)
 
 
 def _check_velocity(law: Record, *names: str) -> None:

@@ -105,23 +105,23 @@ class RingPoints:
     def deposit(self, disc: Disc, cube: SparseCube) -> int:
         """Replace what is in ``cube`` by the disc, Jy per pixel, and return the number of points."""
         cube.clear()
+        rings = self.rings(disc)
         for copy in range(COPIES):
-            self.add(disc, cube, copy, 1.0 / COPIES)
+            self.add(disc, rings, cube, copy)
         return self.n * COPIES
 
-    def add(self, disc: Disc, cube: SparseCube, copy: int, part: float) -> None:
-        """Add one copy of the points with a part of the flux."""
-        table = self._table(disc)
-        table[:, 11] *= part / self.n
+    def add(self, disc: Disc, rings: tuple[FloatArray, FloatArray], cube: SparseCube, copy: int) -> None:
+        """Add one copy of the points, with its part of the flux, where the disc's `rings` are."""
+        r, table = rings
         line, lanes, reach = line_of(disc, self.grid)
-        simple = disc.flow is None and disc.pa_kin is None and disc.east_kin is None and disc.north_kin is None
+        simple = disc.flow is None and not disc.own_kinematics
         none = np.zeros(0)
         for first in range(0, self.n, CHUNK):
             s, c, d, z = _chunk(copy, self.n, first, min(first + CHUNK, self.n))
             x, y, u, sigma, weight = np.empty((5, s.size))
             place_points(s, c, d, z if disc.is_thick else none, table, x, y, u, sigma, weight)
             if not simple:
-                u = self._channels(disc, s, c, d)
+                u = self._channels(disc, r, s, c, d)
             scatter(
                 cube.flat, cube.hull, cube.shape, *cube.field, cube.nv, x, y, u, sigma, weight, self.width,
                 line, lanes, reach, NORMAL,
@@ -143,8 +143,8 @@ class RingPoints:
             return r, np.full(ROWS, flux * float(np.sign(brightness.sum())))
         return r, flux * np.sign(np.interp(r, radius, brightness))
 
-    def _table(self, disc: Disc) -> FloatArray:
-        """Rows of `kinms.kernels.points.place_points`."""
+    def rings(self, disc: Disc) -> tuple[FloatArray, FloatArray]:
+        """Return radii (arcsec) and the rows of `kinms.kernels.points.place_points` there: what all copies share."""
         grid = self.grid
         r, flux = self._radii(disc)
         sin_i, cos_i = sky_axes(disc.at_radius("inc", r))
@@ -159,12 +159,11 @@ class RingPoints:
         table[:, 8] = (disc.v_sys - grid.velocity_edges[0]) / grid.dv
         table[:, 9] = 0.0 if disc.rotation is None else disc.rotation(r) * sin_i / grid.dv
         table[:, 10] = disc.line_sigma(r) / grid.dv
-        table[:, 11] = flux
-        return table
+        table[:, 11] = flux * (1.0 / COPIES / self.n)
+        return r, table
 
-    def _channels(self, disc: Disc, s: FloatArray, c: FloatArray, d: FloatArray) -> FloatArray:
+    def _channels(self, disc: Disc, r: FloatArray, s: FloatArray, c: FloatArray, d: FloatArray) -> FloatArray:
         """Channels of points whose velocities are more than a rotation."""
-        r, _ = self._radii(disc)
         k = np.minimum(s.astype(np.int64), ROWS - 2)
         radius = r[k] + (s - k) * (r[k + 1] - r[k])
         v = disc.v_sys + disc.line_of_sight(radius * c, radius * d, radius)

@@ -55,7 +55,7 @@ def planes(disc: Disc, grid: CubeGrid, z: float = 0.0) -> tuple[FloatArray, Floa
         return np.array(along + across)
 
     light = plane(east, north, sin_pa, cos_pa)
-    if disc.pa_kin is None and disc.east_kin is None and disc.north_kin is None:
+    if not disc.own_kinematics:
         return light, light
     east_kin = (disc.east if disc.east_kin is None else disc.east_kin) + shift * cos_pa
     north_kin = (disc.north if disc.north_kin is None else disc.north_kin) - shift * sin_pa
@@ -94,8 +94,7 @@ def radial_tables(disc: Disc, grid: CubeGrid, per_pixel: int) -> tuple[FloatArra
         raise InputTypeError("rotation", "None", "a rotation law")
     h = grid.cell / per_pixel
     reach = _reach(disc, grid)
-    own = disc.pa_kin is not None or disc.east_kin is not None or disc.north_kin is not None
-    n = math.ceil((reach if own else min(light.r_max, reach)) / h) + 3
+    n = math.ceil((reach if disc.own_kinematics else min(light.r_max, reach)) / h) + 3
     r = h * np.arange(n)
     middles = np.empty(n + 1)
     middles[0], middles[1:] = 0.0, r + 0.5 * h

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 import math
 from typing import Any
 
@@ -40,7 +39,7 @@ from kinms.profiles import BrightnessLaw
 from kinms.radial import is_narrow, least_cosine, line_of, planes, radial_tables, ring_tables
 from kinms.records import FloatArray
 from kinms.sparse import SparseCube
-from kinms.threads import limit, run
+from kinms.threads import limit, run, spans
 
 __all__ = ["PER_PIXEL", "SkyGrid", "first_level", "layers", "rings_cross", "table_error"]
 
@@ -273,7 +272,6 @@ class SkyGrid:
         radial, harmonics, rings, widths, scales, line, w0 = self._tables(disc)
         plain = line[0].size > 0 and harmonics.shape[0] == 0 and rings.shape[0] == 0
         threads = 1 if layout.count < SMALL else limit()
-        edges = [grid.ny * k // threads for k in range(threads + 1)]
         for number, (z, part) in enumerate(stack):
             plane, frame = planes(disc, grid, z)
 
@@ -283,7 +281,7 @@ class SkyGrid:
             ) -> None:  # fmt: skip
                 target = cube.flat, cube.hull, cube.shape, cube.margin, cube.pad, grid.nv
                 nodes = layout.rules, layout.start, layout.tx, layout.ty, layout.weight, layout.size
-                if plain and np.array_equal(plane, frame):
+                if plain and not disc.own_kinematics:
                     deposit_plain(*target, *nodes, plane, radial, *scales, weight, *line, clear, *rows)
                 else:
                     deposit_sky(
@@ -291,7 +289,7 @@ class SkyGrid:
                         narrow, NORMAL, clear, *rows,
                     )  # fmt: skip
 
-            run(work, itertools.pairwise(edges), threads)
+            run(work, spans(grid.ny, threads), threads)
         return layout.count * len(stack)
 
     def _nodes(self, disc: Disc, narrow: bool, which: str) -> _Layout:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from kinms.errors import InputError, InputTypeError
 
-__all__ = ["cores", "limit", "run", "set_threads", "share"]
+__all__ = ["cores", "limit", "run", "set_threads", "share", "spans"]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -139,8 +139,7 @@ def run(function: Callable[[Task], Result], tasks: Iterable[Task], n: int) -> li
     n = min(n, len(tasks))
     if n <= 1:
         return [function(task) for task in tasks]
-    edges = [len(tasks) * i // n for i in range(n + 1)]
-    chunks = deque(itertools.pairwise(edges))
+    chunks = deque(spans(len(tasks), n))
     results: list[Any] = [None] * len(tasks)
     errors: list[tuple[int, Exception]] = []
 
@@ -168,6 +167,18 @@ def run(function: Callable[[Task], Result], tasks: Iterable[Task], n: int) -> li
     if errors:
         raise min(errors, key=lambda pair: pair[0])[1]
     return results
+
+
+def spans(size: int, n: int) -> list[tuple[int, int]]:
+    """Return the (first, end) of ``n`` contiguous parts of 0 to ``size``, as even as can be, none of them empty.
+
+    Examples
+    --------
+    >>> spans(5, 2), spans(1, 3)
+    ([(0, 2), (2, 5)], [(0, 1)])
+    """
+    edges = [size * k // n for k in range(n + 1)]
+    return [span for span in itertools.pairwise(edges) if span[1] > span[0]]
 
 
 def _start(work: Callable[[], None], n: int) -> list[Future[None]]:

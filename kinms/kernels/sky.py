@@ -258,11 +258,11 @@ def _split_lines(u, w, sigma, across_x, across_y, n, channels, row, first, a, b)
 
 
 @kernel
-def _motion(xk, yk, radial, column, harmonics, per_arcsec, gradient):
+def _motion(xk, yk, radial, harmonics, per_arcsec, gradient):
     """In-plane velocity at a position; its gradient along the major and the minor axis goes into ``gradient``.
 
     The azimuthal harmonics cos(k theta) and sin(k theta), k up to 3, have the columns (value, step) c0, c1, s1, c2,
-    s2, c3, s3 of ``harmonics``; without them, V cos(theta) has those of ``radial`` from ``column`` on.
+    s2, c3, s3 of ``harmonics``; without them, V is that of ``radial``.
     """
     r = math.sqrt(xk * xk + yk * yk + TINY)
     c, s = xk / r, yk / r
@@ -271,8 +271,8 @@ def _motion(xk, yk, radial, column, harmonics, per_arcsec, gradient):
     k = int(t)
     f = t - k
     if harmonics.shape[0] == 0:
-        v = table[k, column] + f * table[k, column + 1]
-        along, across = table[k, column + 1] * per_arcsec * c, -v * s / r
+        v = table[k, 2] + f * table[k, 3]
+        along, across = table[k, 3] * per_arcsec * c, -v * s / r
         value = v * c
     else:
         value = table[k, 0] + f * table[k, 1]
@@ -314,7 +314,7 @@ def _any_row(
             sigma[i] = widths[k, 0] + f * widths[k, 1]
         xk = frame[0] * x[i] + frame[1] * yy + frame[2]
         yk = frame[3] * x[i] + frame[4] * yy + frame[5]
-        u[i] = _motion(xk, yk, radial, 2, harmonics, per_arcsec, gradient) * per_kms + u0
+        u[i] = _motion(xk, yk, radial, harmonics, per_arcsec, gradient) * per_kms + u0
         across_x[i] = across_y[i] = 0.0
         if follow:
             h = size[i]

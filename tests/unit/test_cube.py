@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from arctan_disc import BEAM, DISC
 
 from kinms.cube import Cube, Model, Sampling, simulate
 from kinms.disc import Cloudlets, Disc
@@ -11,18 +12,9 @@ from kinms.engine import choose
 from kinms.errors import InputError, InputTypeError, KinmsWarning
 from kinms.flows import Flow
 from kinms.grid import Beam, CubeGrid
-from kinms.profiles import ArctanCurve, ExponentialDisc, FlatCurve, GaussianRing, TableCurve, TableProfile
+from kinms.profiles import ExponentialDisc, FlatCurve, GaussianRing, TableCurve, TableProfile
 
 GRID = CubeGrid((25, 64, 64), cell=1.0, dv=20.0)
-BEAM = Beam(4.0)
-DISC = Disc(
-    surface_brightness=ExponentialDisc(3.0),
-    rotation=ArctanCurve(150.0, 2.0),
-    inc=45.0,
-    pa=270.0,
-    flux=30.0,
-    sigma_gas=10.0,
-)
 
 
 class Still(Flow):

@@ -7,12 +7,12 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from arctan_disc import BEAM, DISC
 from scipy import integrate, signal
 
 import kinms as km
 from kinms import engine
 from kinms.cube import simulate
-from kinms.disc import Disc
 from kinms.engine import Model, Sampling, choose
 from kinms.errors import InputError, InputTypeError, KinmsError, KinmsWarning
 from kinms.flows import BisymmetricFlow, LopsidedFlow, RadialFlow
@@ -21,7 +21,6 @@ from kinms.likelihood import InflatedNoise, WhiteNoise
 from kinms.posterior import DiscPosterior
 from kinms.priors import Uniform
 from kinms.profiles import (
-    ArctanCurve,
     ExponentialDisc,
     FlatCurve,
     GaussianRing,
@@ -34,15 +33,6 @@ from kinms.profiles import (
 from kinms.sky_grid import rings_cross
 
 GRID = CubeGrid((20, 48, 48), cell=1.0, dv=20.0)
-BEAM = Beam(4.0)
-DISC = Disc(
-    surface_brightness=ExponentialDisc(3.0),
-    rotation=ArctanCurve(150.0, 2.0),
-    inc=45.0,
-    pa=270.0,
-    flux=30.0,
-    sigma_gas=10.0,
-)
 RING = GaussianRing(9.0, 1.5)
 
 
