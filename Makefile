@@ -1,6 +1,8 @@
 # make demo   environment, then the main job on a mock galaxy: simulate, read back, fit, report (into demo/)
 # make test   environment, then style, types and all tests
 # make bench  speed and accuracy beside other codes, each in its own environment; rewrites benchmarks/README.md
+# make bench-fit  the tutorial's whole fit beside upstream's, which takes about half an hour
+# make bench-calibration  how often the truth lies inside the error bars, which takes half an hour
 # make picture  the demo again, its summary figure kept for README.md
 # make clean  remove what the two above made
 
@@ -15,7 +17,7 @@ WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: env demo picture test lint bench clean
+.PHONY: env demo picture test lint bench bench-fit bench-calibration clean
 
 env: $(STAMP)
 
@@ -43,6 +45,13 @@ bench: env
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,bench]'
 	$(BIN)/python benchmarks/vs_peers.py
 	$(BIN)/python -m pytest benchmarks/test_stages.py
+
+bench-fit: env
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,bench]'
+	$(BIN)/python benchmarks/tutorial_fit.py
+
+bench-calibration: env
+	$(BIN)/python benchmarks/calibration.py
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -24,14 +24,18 @@ def load() -> dict[str, Any]:
     return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
 
 
-def keep(section: str, values: dict[str, Any]) -> dict[str, Any]:
-    """Put values into a section of the results, beside those it has, and return the section."""
+def keep(section: str, values: dict[str, Any], *, stamp: bool = True) -> dict[str, Any]:
+    """Put values into a section of the results, beside those it has, and return the section.
+
+    Unless `stamp` is False, the machine as it is now goes with all results.
+    """
     results = load()
     results.setdefault(section, {}).update(values)
-    results["machine"] = machine()
+    if stamp:
+        results["machine"] = machine()
+        lines = [f"{key}: {value}" for key, value in results["machine"].items()]
+        write_text("machine", "\n".join(f"- {line}" for line in lines))
     RESULTS.write_text(json.dumps(_rounded(results), indent=1, sort_keys=True) + "\n")
-    lines = [f"{key}: {value}" for key, value in results["machine"].items()]
-    write_text("machine", "\n".join(f"- {line}" for line in lines))
     return results[section]
 
 

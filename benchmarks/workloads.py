@@ -69,6 +69,36 @@ WORKLOADS = {
 }
 
 
+#: The fit that the tutorial of KinMS ends with: parameters, first guesses, bounds and precisions as it has them.
+TUTORIAL: dict[str, Any] = {
+    "labels": ["Flux", "posAng", "Inc", "VFlat", "R_turn", "scalerad"],
+    "truth": [30.0, 270.0, 45.0, 200.0, 2.0, 5.0],
+    "guesses": [30.0, 275.0, 55.0, 210.0, 2.5, 4.5],
+    "min": [30.0, 1.0, 10.0, 50.0, 0.1, 0.1],
+    "max": [30.0, 360.0, 80.0, 400.0, 20.0, 10.0],
+    "fixed": [True, False, False, False, False, False],
+    "precision": [1.0, 1.0, 1.0, 10.0, 0.1, 0.1],
+    "rms": 1e-3,
+    "steps": 3000,
+}
+
+
+def tutorial_profiles(values: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what the tutorial's model is given for a vector of `TUTORIAL`: light and rotation at its radii."""
+    r = np.arange(0.0, 100.0, 0.3)
+    _, _, _, v_flat, r_turn, scale = values
+    rotation = v_flat * 2.0 / np.pi * np.arctan(r / r_turn)
+    return {"sbProf": np.exp(-r / scale), "sbRad": r, "velProf": rotation, "velRad": r}
+
+
+def gastimator_fit(sampler: Any) -> Any:
+    """Give a ``gastimator``, upstream's or ours, the tutorial's settings; one process."""
+    for name in ("labels", "guesses", "min", "max", "fixed", "precision"):
+        setattr(sampler, name, np.array(TUTORIAL[name]))
+    sampler.nprocesses, sampler.silent = 1, True
+    return sampler
+
+
 def grid(w: Workload) -> Any:
     """Return the workload's pixels and channels."""
     import kinms as km

@@ -42,6 +42,12 @@ class Chains:
         Seed that repeats the run.
     space : Space
         Bounds and periodic parameters.
+    log_evidence, log_evidence_error : float, optional
+        Natural logarithm of the evidence and its 1 sigma error, where the sampler finds them.
+    covariance : ndarray, shape (npar, npar), optional
+        Of the Gaussian that the values were drawn from, where they were.
+    remarks : tuple of str
+        What a reader should know.
 
     Examples
     --------
@@ -65,6 +71,10 @@ class Chains:
     n_nonfinite: int
     entropy: int
     space: Space
+    log_evidence: float | None = None
+    log_evidence_error: float | None = None
+    covariance: Array | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def kept(self) -> int:

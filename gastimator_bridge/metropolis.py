@@ -24,7 +24,7 @@ from gastimator_bridge.space import Array, Space
 from gastimator_bridge.walk import Batch, LogProb, Walker
 from kinms.errors import InputError, InputTypeError, KinmsWarning, SamplingError
 
-__all__ = ["as_seed", "sample", "whole"]
+__all__ = ["as_seed", "sample", "warn_nonfinite", "whole"]
 
 
 def sample(
@@ -132,15 +132,19 @@ def sample(
         except SamplingError as error:
             raise SamplingError(str(error), partial=_gather(walkers, kept, root, True)) from error.__cause__
     result = _gather(walkers, kept, root, interrupted)
-    if result.n_nonfinite:
-        warnings.warn(
-            f"{result.n_nonfinite} of {result.n_evaluations} evaluations of the log-probability were not finite "
-            "(NaN or +inf) and were counted as impossible; the first bounds to look at are those of parameters that "
-            "divide or take roots.",
-            KinmsWarning,
-            stacklevel=2,
-        )
+    warn_nonfinite(result.n_nonfinite, result.n_evaluations)
     return result
+
+
+def warn_nonfinite(n: int, n_evaluations: int) -> None:
+    """Say how many evaluations of a log-probability gave NaN or +inf, if any did."""
+    if n:
+        warnings.warn(
+            f"{n} of {n_evaluations} evaluations of the log-probability were not finite (NaN or +inf) and were counted "
+            "as impossible; the first bounds to look at are those of parameters that divide or take roots.",
+            KinmsWarning,
+            stacklevel=3,
+        )
 
 
 def whole(name: str, value: Any, least: int) -> int:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from kinms.radial_motion import radial_motion
 
 if TYPE_CHECKING:
+    from kinms.comparison import compare
+    from kinms.correlation import Correlation
     from kinms.cube import Cube, Model, Sampling, SpectralAxis, Stats, simulate
     from kinms.derivatives import jacobian
     from kinms.disc import Cloudlets, Disc
@@ -34,12 +36,30 @@ if TYPE_CHECKING:
     from kinms.fitting import FitResult, fit
     from kinms.flows import BisymmetricFlow, LopsidedFlow, RadialFlow
     from kinms.grid import Beam, CubeGrid
+    from kinms.guessing import guess
     from kinms.legacy import KinMS
-    from kinms.likelihood import InflatedNoise, Posterior, WhiteNoise
-    from kinms.noise import correlated_noise, detection_mask, estimate_rms
-    from kinms.plots import channel_figure, corner_figure, summary_figure
+    from kinms.likelihood import CorrelatedNoise, InflatedNoise, Posterior, StudentT, WhiteNoise
+    from kinms.noise import NoiseModel, autocorrelation, correlated_noise, detection_mask, estimate_rms
+    from kinms.plots import (
+        channel_figure,
+        corner_figure,
+        predictive_figure,
+        prior_figure,
+        rotation_figure,
+        summary_figure,
+        trace_figure,
+    )
     from kinms.posterior import DiscPosterior
-    from kinms.priors import IsotropicInclination, LogUniform, Normal, TruncatedNormal, Uniform
+    from kinms.priors import (
+        FunctionPrior,
+        IsotropicInclination,
+        LogUniform,
+        Normal,
+        ScipyPrior,
+        TablePrior,
+        TruncatedNormal,
+        Uniform,
+    )
     from kinms.profiles import (
         ArctanCurve,
         AsymmetricDrift,
@@ -62,6 +82,8 @@ _LAZY = {
     "BisymmetricFlow": "flows",
     "Cloudlets": "disc",
     "ConfigError": "errors",
+    "CorrelatedNoise": "likelihood",
+    "Correlation": "correlation",
     "Cube": "cube",
     "CubeGrid": "grid",
     "Disc": "disc",
@@ -70,6 +92,7 @@ _LAZY = {
     "FileError": "errors",
     "FitResult": "fitting",
     "FlatCurve": "profiles",
+    "FunctionPrior": "priors",
     "GaussianRing": "profiles",
     "HeaderError": "errors",
     "InflatedNoise": "likelihood",
@@ -83,35 +106,46 @@ _LAZY = {
     "LogUniform": "priors",
     "LopsidedFlow": "flows",
     "Model": "cube",
+    "NoiseModel": "noise",
     "Normal": "priors",
     "OutputExistsError": "errors",
     "Posterior": "likelihood",
     "RadialFlow": "flows",
     "Sampling": "cube",
     "SamplingError": "errors",
+    "ScipyPrior": "priors",
     "SersicDisc": "profiles",
     "SpectralAxis": "cube",
     "Stats": "cube",
+    "StudentT": "likelihood",
     "TableCurve": "profiles",
+    "TablePrior": "priors",
     "TableProfile": "profiles",
     "TanhCurve": "profiles",
     "TruncatedNormal": "priors",
     "Uniform": "priors",
     "UnknownNameError": "errors",
     "WhiteNoise": "likelihood",
+    "autocorrelation": "noise",
     "channel_figure": "plots",
+    "compare": "comparison",
     "corner_figure": "plots",
     "correlated_noise": "noise",
     "describe": "fits_io",
     "detection_mask": "noise",
     "estimate_rms": "noise",
     "fit": "fitting",
+    "guess": "guessing",
     "jacobian": "derivatives",
+    "predictive_figure": "plots",
+    "prior_figure": "plots",
     "read_cube": "fits_io",
     "read_obspars": "fits_io",
+    "rotation_figure": "plots",
     "set_threads": "threads",
     "simulate": "cube",
     "summary_figure": "plots",
+    "trace_figure": "plots",
     "write_cube": "fits_io",
 }
 
@@ -122,6 +156,8 @@ __all__ = [
     "BisymmetricFlow",
     "Cloudlets",
     "ConfigError",
+    "CorrelatedNoise",
+    "Correlation",
     "Cube",
     "CubeGrid",
     "Disc",
@@ -130,6 +166,7 @@ __all__ = [
     "FileError",
     "FitResult",
     "FlatCurve",
+    "FunctionPrior",
     "GaussianRing",
     "HeaderError",
     "InflatedNoise",
@@ -143,36 +180,47 @@ __all__ = [
     "LogUniform",
     "LopsidedFlow",
     "Model",
+    "NoiseModel",
     "Normal",
     "OutputExistsError",
     "Posterior",
     "RadialFlow",
     "Sampling",
     "SamplingError",
+    "ScipyPrior",
     "SersicDisc",
     "SpectralAxis",
     "Stats",
+    "StudentT",
     "TableCurve",
+    "TablePrior",
     "TableProfile",
     "TanhCurve",
     "TruncatedNormal",
     "Uniform",
     "UnknownNameError",
     "WhiteNoise",
+    "autocorrelation",
     "channel_figure",
+    "compare",
     "corner_figure",
     "correlated_noise",
     "describe",
     "detection_mask",
     "estimate_rms",
     "fit",
+    "guess",
     "jacobian",
+    "predictive_figure",
+    "prior_figure",
     "radial_motion",
     "read_cube",
     "read_obspars",
+    "rotation_figure",
     "set_threads",
     "simulate",
     "summary_figure",
+    "trace_figure",
     "write_cube",
 ]
 

@@ -1,7 +1,7 @@
-"""The command line: ``kinms info``, ``kinms simulate`` and ``kinms fit``.
+"""The command line: ``kinms info``, ``kinms simulate``, ``kinms fit`` and ``kinms compare``.
 
-Exit status: 0; 1 where sampling could not go on; 2 for bad input, with one line on stderr that says what to change;
-130 after Ctrl-C, with what had been sampled saved.
+Exit status: 0; 1 where sampling could not go on, or a checkpoint could not be written; 2 for bad input, with one line
+on stderr that says what to change; 130 after Ctrl-C, with what had been sampled saved.
 
 What is slow to import is imported by the command that needs it, so that help and mistakes are quick.
 """
@@ -30,6 +30,7 @@ from kinms.errors import FileError, KinmsError, KinmsWarning, OutputExistsError,
 if TYPE_CHECKING:
     from kinms.config import Config
     from kinms.cube import Cube
+    from kinms.disc import Disc
     from kinms.results import FitResult
 
 __all__ = ["main", "run"]
@@ -58,13 +59,16 @@ class Journal(logging.Handler):
     Attributes
     ----------
     lines : list of str
-        All that was said, and the warnings; not what the package logged.
+        All that was said, the warnings, and what the package logged.
+    warned : set of type
+        Categories of the warnings.
     """
 
     def __init__(self, quiet: bool = False) -> None:
         super().__init__(logging.INFO)
         self.quiet = quiet
         self.lines: list[str] = []
+        self.warned: set[type[Warning]] = set()
         self._waiting: list[str] | None = []
 
     def say(self, text: str = "") -> None:
@@ -77,7 +81,10 @@ class Journal(logging.Handler):
         """Print what the package logs: it has begun to work."""
         self.release()
         text = record.getMessage()
-        if not self.quiet and f"warning: {text}" not in self.lines:
+        if f"warning: {text}" in self.lines:
+            return
+        self.lines.append(text)
+        if not self.quiet:
             print(textwrap.fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False), flush=True)
 
     def release(self) -> None:
@@ -91,8 +98,9 @@ class Journal(logging.Handler):
         """Take warnings, one line each and none of them twice, and what the package logs."""
 
         def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+            self.warned.add(category)
             text = " ".join(str(message).split())
-            line = f"warning: {text if category is KinmsWarning else f'{category.__name__}: {text}'}"
+            line = f"warning: {text if issubclass(category, KinmsWarning) else f'{category.__name__}: {text}'}"
             if line in self.lines:
                 return
             self.lines.append(line)
@@ -181,8 +189,15 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--processes", metavar="N", type=_count, help="worker processes; never changes the chain")
     fit.add_argument("--quiet", action="store_true", help="say nothing but warnings and errors")
     fit.set_defaults(command=_fit)
-    for command in (simulate, fit):
-        command.add_argument("--overwrite", action="store_true", help="write over what exists")
+    compare = commands.add_parser(
+        "compare", parents=[common], help="say which of two fits is better", description=_compare.__doc__
+    )
+    compare.add_argument("folders", metavar="DIR", nargs=2, help="folder that kinms fit wrote its results into")
+    compare.set_defaults(command=_compare)
+    simulate.add_argument("--overwrite", action="store_true", help="write over what exists")
+    again = fit.add_mutually_exclusive_group()
+    again.add_argument("--overwrite", action="store_true", help="write over what exists, and begin anew")
+    again.add_argument("--resume", action="store_true", help="go on with a run in DIR that was stopped or killed")
     return parser
 
 
@@ -288,7 +303,8 @@ def _simulate(args: argparse.Namespace, journal: Journal) -> int:
     else:
         data = config.read_data()
         grid, beam = data.grid, data.beam
-    model = simulate(config.disc, grid, beam, config.sampling)
+    disc = config.disc_for(data)
+    model = simulate(disc, grid, beam, config.sampling)
     if config.noise is not None:
         noise = correlated_noise(grid, beam, **dataclasses.asdict(config.noise))
         model = model.replace(data=model.data + noise, rms=config.noise.rms)
@@ -296,7 +312,7 @@ def _simulate(args: argparse.Namespace, journal: Journal) -> int:
         unit = model.unit if beam is None else data.unit
         model = data.replace(data=model.data, unit=unit, stats=model.stats, rms=model.rms, mask=None)
     write_cube(target, model, overwrite=args.overwrite, history=journal.lines[:1])
-    _print_sheet(_model_sheet(config, model), journal)
+    _print_sheet(_model_sheet(config, disc, model), journal)
     journal.say(f"Written to {target}")
     return 0
 
@@ -313,12 +329,12 @@ def _new_file(name: str, overwrite: bool, config: Config) -> Path:
     return path
 
 
-def _model_sheet(config: Config, model: Cube) -> Iterator[tuple[str, str]]:
+def _model_sheet(config: Config, disc: Disc, model: Cube) -> Iterator[tuple[str, str]]:
     grid, beam, stats, noise = model.grid, model.beam, model.stats, config.noise
     yield "size", f'{grid.nx} x {grid.ny} pixels of {grid.cell:.5g}", {grid.nv} channels of {grid.dv:.5g} km/s'
     yield "beam", "none" if beam is None else f'{beam.bmaj:.4g}" x {beam.bmin:.4g}" at PA {beam.bpa:.4g} deg'
     if stats is not None:
-        yield "flux", f"{config.disc.flux:.5g} Jy km/s, {stats.flux_outside:.3g} Jy km/s of it outside the cube"
+        yield "flux", f"{disc.flux:.5g} Jy km/s, {stats.flux_outside:.3g} Jy km/s of it outside the cube"
         error = "not estimated" if math.isnan(stats.accuracy) else f"{stats.accuracy:.1e} of the signal (rms)"
         yield "model", f"{stats.evaluator}, {stats.n_samples} samples, error {error}"
     if noise is not None:
@@ -329,16 +345,20 @@ def _model_sheet(config: Config, model: Cube) -> Iterator[tuple[str, str]]:
 
 
 def _fit(args: argparse.Namespace, journal: Journal) -> int:
-    """Fit a disc to a cube and write tables, figures and cubes into a folder."""
+    """Fit a disc to a cube and write tables, figures and cubes into a folder.
+
+    Every minute what has been computed is kept in DIR/checkpoint, until the results are written. A run that was killed,
+    or stopped with Ctrl-C, goes on with --resume to the same chain, bit for bit, as one that was not.
+    """
+    from kinms.checkpoint import CheckpointWarning, clear
     from kinms.config import given, load
 
     config = load(args.config)
     if not config.free:
         raise config.missing("free", "fit needs it: the parameters to fit, each with its prior")
     from kinms.fitting import fit
-    from kinms.results import check_directory
 
-    folder = check_directory(args.output, args.overwrite)
+    folder = _results_folder(args)
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise FileError(folder, f"cannot be made: {place} is not a folder to write into.", "Choose another place.")
@@ -348,13 +368,18 @@ def _fit(args: argparse.Namespace, journal: Journal) -> int:
     if data.beam is None:
         raise config.missing("beam", "the cube has no beam (BMAJ), and fit needs one: bmaj, bmin, bpa")
     options = given(config.fit)
+    if "checkpoint" in options:
+        options["checkpoint_interval"] = options.pop("checkpoint")
     if args.processes is not None:
         options["processes"] = args.processes
+    options |= {"checkpoint": folder, "resume": args.resume, "progress": not args.quiet, "gain": config.read_gain()}
+    if args.overwrite:
+        clear(folder)
     grid = data.grid
     journal.say(f'Data: {grid.nx} x {grid.ny} pixels of {grid.cell:.4g}", {grid.nv} channels of {grid.dv:.4g} km/s.')
     try:
         with config.naming("fit", "free"):
-            result = fit(config.disc, data, config.free, sampling=config.sampling, progress=not args.quiet, **options)
+            result = fit(config.disc_for(data), data, config.free, sampling=config.sampling, **options)
     except SamplingError as error:
         if error.partial is None:
             raise
@@ -365,7 +390,38 @@ def _fit(args: argparse.Namespace, journal: Journal) -> int:
     journal.say(result.report())
     journal.say()
     journal.say(f"Results in {folder}")
-    return INTERRUPTED if result.interrupted else 0
+    if result.interrupted:
+        journal.say("Stopped before its end: --resume goes on from here.")
+        return INTERRUPTED
+    clear(folder)
+    return FAILED if CheckpointWarning in journal.warned else 0
+
+
+def _results_folder(args: argparse.Namespace) -> Path:
+    """Return the folder for the results of a fit, before anything is computed."""
+    from kinms.checkpoint import exists
+    from kinms.results import check_directory
+
+    folder = Path(args.output)
+    found = exists(folder)
+    if found and not args.resume and not args.overwrite:
+        fix = "It holds the checkpoint of a run that was stopped: go on with --resume, or begin anew with --overwrite."
+        raise OutputExistsError(folder, fix)
+    if args.resume and not found:
+        if _complete(folder):
+            message = "holds results that are complete, and no checkpoint to resume from."
+            raise FileError(folder, message, "Nothing is left to do; --overwrite begins anew.")
+        raise FileError(folder, "holds no checkpoint to resume from.", "Start without --resume.")
+    return check_directory(folder, args.overwrite or args.resume)
+
+
+def _complete(folder: Path) -> bool:
+    """Whether a folder holds the results of a fit that came to its end."""
+    try:
+        found = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        return found["interrupted"] is False
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _save(result: FitResult, folder: Path, config: Config, journal: Journal) -> None:
@@ -376,3 +432,16 @@ def _save(result: FitResult, folder: Path, config: Config, journal: Journal) -> 
     log = (command, f"Configuration {config.document.path.resolve()}", *before, *result.log)
     whole = dataclasses.replace(result, log=log)
     whole.save(folder, overwrite=True, config_text=config.document.text)
+
+
+# -- kinms compare ------------------------------------------------------------------------------------------------
+
+
+def _compare(args: argparse.Namespace, journal: Journal) -> int:
+    """Compare two fits to the same data: information criteria, and evidence where the sampler found it."""
+    from kinms.comparison import compare
+    from kinms.results import FitResult
+
+    first, second = (FitResult.load(folder) for folder in args.folders)
+    journal.say(str(compare(first, second, tuple(args.folders))))
+    return 0

@@ -2,12 +2,16 @@
 
 Keys and their types are those of the classes: a field added to `Disc`, to a law or to `Sampling` can be set in a file
 without a word here. No data are read before `Config.read_data` is called.
+
+With ``[data]`` the description of the disc may have gaps. Checks then are made with an outline, a disc that has
+stand-ins in the gaps, and `Config.disc_for` fills them from the data.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +24,7 @@ from kinms.disc import Disc
 from kinms.errors import ConfigError, InputError, InputTypeError, KinmsWarning, UnknownNameError
 from kinms.flows import FLOW, Flow
 from kinms.grid import Beam, CubeGrid
+from kinms.guessing import guess
 from kinms.priors import PRIORS, Prior
 from kinms.profiles import (
     ROTATION,
@@ -27,13 +32,28 @@ from kinms.profiles import (
     BrightnessLaw,
     RotationLaw,
 )
-from kinms.records import check_scalar
+from kinms.records import FloatArray, check_scalar
 from kinms.toml_document import Document, Key, field_types, shorten
 
 __all__ = ["Config", "DataOptions", "FitOptions", "NoiseOptions", "given", "load"]
 
+logger = logging.getLogger(__name__)
+
 #: Laws are tables with a ``kind``.
 LAWS: dict[Any, Mapping[str, type]] = {BrightnessLaw: SURFACE_BRIGHTNESS, RotationLaw: ROTATION, Flow: FLOW}
+
+#: Laws that can be guessed: their table in ``[disc]``, and the kinds there are.
+GUESSED_LAWS: dict[str, Mapping[str, type]] = {"surface_brightness": SURFACE_BRIGHTNESS, "rotation": ROTATION}
+#: Numbers of ``[disc]`` that are guessed where they are left out, with stand-ins for the time being; the centre is only
+#: guessed where it is free, and else that of the data.
+GUESSED = {"inc": 45.0, "pa": 0.0, "v_sys": 0.0, "sigma_gas": 1.0, "flux": 1.0}
+CENTRE = {"east": 0.0, "north": 0.0}
+#: Parameters of laws that no cube tells.
+UNTOLD = ("distance",)
+#: Radii of a table that gives none, until they are guessed.
+STAND_IN_RADII = 8
+#: Probability outside of which a guess is moved into its prior.
+EDGE = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +66,9 @@ class DataOptions:
         FITS file, relative to the configuration.
     mask : str, optional
         FITS file of the cube's shape; voxels are used where it is not zero.
+    gain : str, optional
+        FITS file of the cube's shape, or of its sky axes alone: the sensitivity at each position on any scale, such as
+        the primary beam, or the gain map of a mosaic. The noise goes as its inverse.
     rms : float, optional
         Noise of a voxel in the cube's unit; default measured.
     velocity_range : tuple of float, optional
@@ -62,6 +85,7 @@ class DataOptions:
 
     cube: str
     mask: str | None = None
+    gain: str | None = None
     rms: float | None = None
     velocity_range: tuple[float, float] | None = None
     rest_frequency: float | None = None
@@ -79,9 +103,9 @@ class FitOptions:
     Parameters
     ----------
     method : str, optional
-        Sampler.
+        Sampler: ``gastimator``, ``emcee`` or ``dynesty``; or ``optimise``.
     likelihood : str, optional
-        ``white``, ``inflated`` or ``correlated``.
+        ``white``, ``inflated``, ``correlated`` or ``student``.
     steps, chains : int, optional
         Steps per chain, burn-in included, and number of chains.
     burn : float, optional
@@ -92,6 +116,15 @@ class FitOptions:
         Never changes the chain.
     inflate : bool, float or str, optional
         Error inflation of the likelihood ``inflated``.
+    flux : str, optional
+        ``given``, ``best`` or ``marginal``, see `DiscPosterior`.
+    checkpoint : float, optional
+        Seconds between two checkpoints, default 60.
+
+    Raises
+    ------
+    InputError
+        If the time between checkpoints is negative.
     """
 
     method: str | None = None
@@ -102,6 +135,12 @@ class FitOptions:
     seed: int | None = None
     processes: int | None = None
     inflate: bool | float | str | None = None
+    flux: str | None = None
+    checkpoint: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.checkpoint is not None:
+            check_scalar("checkpoint", self.checkpoint, minimum=0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,8 +176,11 @@ class Config:
     ----------
     document : Document
         The file, for errors that name its lines.
-    disc : Disc
-        ``[disc]``.
+    outline : Disc
+        ``[disc]``, with stand-ins in the gaps.
+    gaps : tuple of str
+        What ``[disc]`` leaves to be guessed from the data: ``"inc"``, ``"rotation.velocity"``, ``"rotation"`` (all of
+        it). Empty without ``[data]``.
     free : dict
         ``[free]``: dotted path -> prior.
     fit : FitOptions
@@ -148,7 +190,8 @@ class Config:
     """
 
     document: Document
-    disc: Disc
+    outline: Disc
+    gaps: tuple[str, ...]
     free: dict[str, Prior]
     fit: FitOptions
     data: DataOptions | None = None
@@ -157,13 +200,96 @@ class Config:
     sampling: Sampling | None = None
     noise: NoiseOptions | None = None
 
+    @property
+    def disc(self) -> Disc:
+        """The disc that the file gives.
+
+        Raises
+        ------
+        ConfigError
+            If it leaves something to be guessed: then `disc_for` gives the disc.
+        """
+        if self.gaps:
+            raise self.document.error(("disc",), f"leaves {', '.join(self.gaps)} to be guessed from the data.")
+        return self.outline
+
+    def disc_for(self, data: Cube | None = None) -> Disc:
+        """Return the disc, with what the file leaves out guessed from the data.
+
+        A guess outside of its prior is moved inside, and what depends on it is guessed again; the log tells.
+
+        Parameters
+        ----------
+        data : Cube, optional
+            Default: what `read_data` returns, where it is needed.
+
+        Raises
+        ------
+        ConfigError
+            If a path of ``[free]`` does not suit the guess.
+        InputError
+            If nothing can be guessed from the data; see `kinms.guess`.
+        """
+        if not self.gaps:
+            return self.outline
+        data = self.read_data() if data is None else data
+        known = self._known()
+        with self.naming("disc"):
+            disc = guess(data, **known)
+        self._check_free(disc)
+        moved = self._moved(disc)
+        again = {path: value for path, value in moved.items() if path in Disc.__dataclass_fields__}
+        if again:
+            logger.info("Moved into the prior: %s; the rest is guessed again.", _listed(again))
+            disc = guess(data, **{**known, **again})
+            moved = self._moved(disc)
+        if moved:
+            logger.info("Moved into the prior: %s.", _listed(moved))
+        return disc.with_values(moved)
+
+    def _known(self) -> dict[str, Any]:
+        """Return the arguments of `guess`: what the file gives, and the laws as far as it does."""
+        default = {field.name: field.default for field in dataclasses.fields(Disc)}
+        known = {name: getattr(self.outline, name) for name in default if name not in (*self.gaps, *GUESSED_LAWS)}
+        for head in GUESSED_LAWS:
+            law = getattr(self.outline, head)
+            left = [gap.partition(".")[2] for gap in self.gaps if gap.partition(".")[0] == head]
+            names = [field.name for field in dataclasses.fields(law)]
+            if not left:
+                known[head] = law
+            elif "" not in left:
+                known[head] = {"kind": type(law), **{name: getattr(law, name) for name in names if name not in left}}
+        return known
+
+    def _check_free(self, disc: Disc) -> None:
+        for path in self.free:
+            try:
+                disc.value(path)
+            except (InputError, UnknownNameError) as error:
+                raise self.document.error(("free", path), str(error)) from error
+
+    def _moved(self, disc: Disc) -> dict[str, Any]:
+        """Return the guesses that their priors do not allow, moved inside."""
+        moved: dict[str, Any] = {}
+        for path, prior in self.free.items():
+            name = path.partition("[")[0]
+            if name in self.gaps or name.partition(".")[0] in self.gaps:
+                value = np.asarray(prior.wrap(disc.value(path)))
+                low, high = prior.bounds
+                inside = value if prior.is_periodic else np.clip(value, *prior.ppf([EDGE, 1.0 - EDGE]))
+                outside = (value <= low) | (value >= high)
+                if np.any(outside):
+                    new = np.where(outside, inside, value)
+                    moved[path] = new if new.ndim else float(new)
+        return moved
+
     def missing(self, table: str, purpose: str) -> ConfigError:
         """Return the error to raise where ``purpose`` cannot do without a table (``"free"``) that is not there."""
         return self.document.error((table,), f"the table is missing; {purpose}.")
 
     def inputs(self) -> list[Path]:
         """Return the files that belong to this configuration, itself included: what a run must not write over."""
-        names = [] if self.data is None else [self.data.cube, self.data.mask]
+        names = [] if self.data is None else [self.data.cube, self.data.mask, self.data.gain]
         paths = [self.document.path, *(self.document.resolve(name) for name in names if name)]
         return [path.resolve() for path in paths]
 
@@ -184,11 +310,9 @@ class Config:
         """
         if self.data is None:
             raise self.missing("data", "it names the cube to read")
-        options = given(self.data)
+        options = self._selection()
         rms = options.pop("rms", None)
-        for name in ("cube", "mask"):
-            if name in options:
-                options[name] = self.document.file(("data", name))
+        options.pop("gain", None)
         from kinms.fits_io import read_cube  # astropy is slow to import: what is wrong above is told before
 
         with self.naming("data"):
@@ -201,6 +325,34 @@ class Config:
             said = f"{cube.beam.bmaj:.5g} x {cube.beam.bmin:.5g} arcsec at PA {cube.beam.bpa:.5g} deg"
             warnings.warn(f"[beam] replaces the beam of the file, {said}.", KinmsWarning, stacklevel=2)
         return cube.replace(beam=self.beam)
+
+    def read_gain(self) -> FloatArray | None:
+        """Read the map of the noise that ``[data]`` names, cut as the cube is; None if it names none.
+
+        Raises
+        ------
+        ConfigError
+            If a file is missing, or the map does not suit the cube.
+        HeaderError, FileError
+            If a file cannot be understood.
+        """
+        if self.data is None or self.data.gain is None:
+            return None
+        options = self._selection()
+        from kinms.fits_io import read_gain
+
+        known = {name: value for name, value in options.items() if name not in ("cube", "gain", "mask", "rms")}
+        with self.naming("data"):
+            return read_gain(options["gain"], options["cube"], **known)
+
+    def _selection(self) -> dict[str, Any]:
+        """Return what ``[data]`` says, with the paths of files that are there."""
+        assert self.data is not None  # for the type checker: those who ask have looked
+        options = given(self.data)
+        for name in ("cube", "mask", "gain"):
+            if name in options:
+                options[name] = self.document.file(("data", name))
+        return options
 
     @contextlib.contextmanager
     def naming(self, *tables: str) -> Iterator[None]:
@@ -215,7 +367,7 @@ class Config:
             yield
         except (InputError, InputTypeError, UnknownNameError) as error:
             for table in tables:
-                options = getattr(self, table)
+                options = self.outline if table == "disc" else getattr(self, table)
                 names = options if isinstance(options, dict) else field_types(type(options))
                 blamed = self.document.blame((table,), names, error)
                 if blamed is not None:
@@ -234,7 +386,8 @@ def load(path: str | Path) -> Config:
     Parameters
     ----------
     path : str or Path
-        TOML. ``[disc]`` is required; paths inside are relative to the file.
+        TOML. Paths inside are relative to the file. What ``[disc]`` leaves out is guessed from ``[data]``; without
+        that, laws, inc and pa are required.
 
     Returns
     -------
@@ -253,17 +406,21 @@ def load(path: str | Path) -> Config:
     document.check_keys((), document.tables, TABLES)
     for name in document.tables:
         document.table((name,))
-    if "disc" not in document.tables:
+    if "disc" not in document.tables and "data" not in document.tables:
         raise document.error(("disc",), "the table is missing; it describes the galaxy.")
+    table = document.tables.get("disc", {})
+    gaps: list[str] = []
+    if "data" in document.tables:
+        table, gaps = _outline(document, table)
     # A law is the one default of Disc that a file cannot do without: cloudlets are for scripts.
-    disc = document.build(Disc, ("disc",), document.tables["disc"], required=("rotation",))
+    disc = document.build(Disc, ("disc",), table, required=("rotation",))
     optional: dict[str, Any] = {
         name: document.build(cls, (name,), document.tables[name])
         for name, cls in OPTIONAL.items()
         if name in document.tables
     }
     fit = optional.pop("fit", FitOptions())
-    return Config(document, disc, dict(_free(document, disc)), fit, **optional)
+    return Config(document, disc, tuple(gaps), dict(_free(document, disc)), fit, **optional)
 
 
 #: Tables that may be left out, and what they become.
@@ -278,21 +435,76 @@ OPTIONAL: dict[str, type] = {
 TABLES = ("disc", "free", *OPTIONAL)
 
 
-def _free(document: Document, disc: Disc) -> Iterator[tuple[str, Prior]]:
-    """Yield (path, prior) of ``[free]``; ``rotation.v_max`` may be quoted, dotted or a table of its own."""
+def _outline(document: Document, table: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return ``[disc]`` with stand-ins for what it leaves out, and the paths of these gaps."""
+    freed = [".".join(key[1:]).partition("[")[0] for key in _freed(document)]
+    wanted = {**GUESSED, **{name: value for name, value in CENTRE.items() if name in freed}}
+    gaps = [name for name in wanted if name not in table]
+    filled = {**table, **{name: wanted[name] for name in gaps}}
+    for head, kinds in GUESSED_LAWS.items():
+        law = table.get(head, {})
+        if not isinstance(law, dict):
+            continue  # refused when the disc is built
+        names = [path.partition(".")[2] for path in freed if path.partition(".")[0] == head]
+        if "kind" not in law:
+            law = {"kind": _kind(document, ("disc", head), {*law, *names}, kinds), **law}
+        left = _left_out(kinds, law)
+        filled[head] = {**law, **left}
+        # The kind of the light is a guess as well where nothing tells it.
+        gaps += [head] if head not in table and not names else [f"{head}.{name}" for name in left]
+    return filled, gaps
+
+
+def _kind(document: Document, key: Key, names: set[str], kinds: Mapping[str, type]) -> str:
+    """Return the first kind of law that has all these parameters."""
+    for kind, cls in kinds.items():
+        if names <= field_types(cls).keys():
+            return kind
+    raise document.error((*key, "kind"), f"is missing; allowed: {', '.join(kinds)}.")
+
+
+def _left_out(kinds: Mapping[str, type], law: Mapping[str, Any]) -> dict[str, Any]:
+    """Return stand-ins for the parameters that a law's table lacks."""
+    cls = kinds.get(law["kind"]) if isinstance(law["kind"], str) else None
+    if cls is None:
+        return {}  # refused when the disc is built
+    types_of = field_types(cls)
+    left = [name for name in types_of if name not in law and name not in UNTOLD]
+    if all(FloatArray in types_of[name] for name in types_of):
+        if "radius" in left and len(left) < len(types_of):
+            return {}  # values without radii cannot be placed: refused when the disc is built
+        radii = law.get("radius", [float(k) for k in range(STAND_IN_RADII)])
+        size = len(radii) if isinstance(radii, list) else 2
+        return {name: radii if name == "radius" else [1.0] * size for name in left}
+    return dict.fromkeys(left, 1.0)
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    """Return ``inc = 41.2, rotation.velocity = 1 2 3``."""
+    return ", ".join(f"{path} = {' '.join(f'{x:.4g}' for x in np.ravel(value))}" for path, value in values.items())
+
+
+def _freed(document: Document) -> Iterator[Key]:
+    """Yield the keys of ``[free]`` that hold priors; ``rotation.v_max`` may be quoted, dotted or a table of its own."""
     pending: list[Key] = [("free", name) for name in reversed(document.tables.get("free", {}))]
     while pending:
         key = pending.pop()
         value = document.value(key)
         if _is_group(value):
             pending += [(*key, name) for name in reversed(value)]
-            continue
+        else:
+            yield key
+
+
+def _free(document: Document, disc: Disc) -> Iterator[tuple[str, Prior]]:
+    """Yield (path, prior) of ``[free]``."""
+    for key in _freed(document):
         path = ".".join(key[1:])
         try:
             disc.value(path)
         except (InputError, UnknownNameError) as error:
             raise document.error(key, str(error)) from error
-        yield path, _prior(document, key, value)
+        yield path, _prior(document, key, document.value(key))
 
 
 def _is_group(value: Any) -> bool:
@@ -310,7 +522,7 @@ def _prior(document: Document, key: Key, value: Any) -> Prior:
             key, f"is {shorten(value)}; expected one prior, such as {example}; allowed: {', '.join(PRIORS)}."
         )
     kind = kinds[0]
-    numbers = [name for name, types in field_types(PRIORS[kind]).items() if float in types]
+    numbers = [name for name, types in field_types(PRIORS[kind]).items() if {float, FloatArray}.intersection(types)]
     listed = value[kind]
     if not isinstance(listed, list) or len(listed) > len(numbers):
         raise document.error((*key, kind), f"is {shorten(listed)}; expected a list: [{', '.join(numbers)}].")

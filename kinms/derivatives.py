@@ -21,7 +21,7 @@ from kinms.records import FloatArray
 from kinms.sparse import SparseCube, workspace
 from kinms.threads import limit, run
 
-__all__ = ["jacobian"]
+__all__ = ["jacobian", "slopes"]
 
 #: Steps by unit, in degrees, pixels and channels; for other units relative to the value. The error of a one-sided
 #: difference rises with the step, that of single precision falls.
@@ -65,8 +65,13 @@ def jacobian(
     >>> slopes.shape
     (3, 16, 32, 32)
     """
-    names = _expand(disc, paths)
-    evaluator, smooth = Model(disc, grid, beam, sampling).evaluator(disc)
+    return slopes(Model(disc, grid, beam, sampling), disc, _expand(disc, paths))
+
+
+def slopes(model: Model, disc: Disc, names: Sequence[str]) -> FloatArray:
+    """Return the derivatives of a model with a given layout, see `jacobian`, with respect to these single numbers."""
+    grid = model.grid
+    evaluator, smooth = model.evaluator(disc)
     base = SparseCube(*smooth.shape)
     evaluator.deposit(disc, base)
     out = np.zeros((len(names), *grid.shape), dtype=np.float32)

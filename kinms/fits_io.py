@@ -28,7 +28,16 @@ from kinms.grid import CubeGrid
 from kinms.noise import estimate_rms
 from kinms.records import FloatArray, check_array, check_scalar
 
-__all__ = ["DOUBLE_VOXELS", "SURVEY_VOXELS", "describe", "read_cube", "read_header", "read_obspars", "write_cube"]
+__all__ = [
+    "DOUBLE_VOXELS",
+    "SURVEY_VOXELS",
+    "describe",
+    "read_cube",
+    "read_gain",
+    "read_header",
+    "read_obspars",
+    "write_cube",
+]
 
 #: Cubes up to this size are held in 64-bit floats (512 MiB); larger ones stay in the file's 32-bit floats.
 DOUBLE_VOXELS = 2**26
@@ -129,6 +138,52 @@ def read_cube(
         flipped=layout.flipped,
         warnings=box.warnings,
     )
+
+
+def read_gain(
+    path: PathLike,
+    cube: PathLike,
+    *,
+    hdu: int | str | None = None,
+    rest_frequency: float | None = None,
+    rest_wavelength: float | None = None,
+    velocity_range: Sequence[float] | None = None,
+    centre: Sequence[float] | None = None,
+    size: float | None = None,
+    convention: str | None = None,
+) -> FloatArray:
+    """Read the map of the sensitivity that belongs to a cube.
+
+    Parameters
+    ----------
+    path : path
+        FITS file of the cube's shape, or of its sky axes alone.
+    cube : path
+        The cube.
+    hdu, rest_frequency, rest_wavelength, velocity_range, centre, size, convention : optional
+        As of `read_cube` for that cube: the same box is cut out.
+
+    Returns
+    -------
+    ndarray, shape (nv, ny, nx) or (ny, nx)
+        As the file has it, on the axes of what `read_cube` returns.
+
+    Raises
+    ------
+    FileError, HeaderError
+        If either file cannot be read.
+    InputError
+        If a cut leaves nothing, the shape of the map is not the cube's, or nothing in the box is positive.
+    """
+    with ImageFile(cube, hdu) as image:
+        layout = _layout(image, rest_frequency, rest_wavelength, convention)
+        _, slices = _cut(layout, velocity_range, centre, size)
+    gain = _read_companion("gain", path, layout, layout.box(*slices), is_map=True)
+    with np.errstate(invalid="ignore"):
+        if not np.any(np.isfinite(gain) & (gain > 0)):
+            expected = "the sensitivity at each position"
+            raise InputError("gain", "positive nowhere in the box that is read", expected, str(path))
+    return _floats(gain)
 
 
 def read_obspars(path: PathLike, **selection: Any) -> dict[str, Any]:
@@ -324,35 +379,58 @@ def _cut(
 
 
 def _read_mask(path: PathLike, layout: Layout, index: tuple[slice | int, ...]) -> np.ndarray:
-    """Read the part of a mask that belongs to the box; its axes are the cube's, axes of length 1 left aside."""
-    with ImageFile(path) as image:
-        cards = Cards(image.header)
-        shape = tuple(cards.integer(f"NAXIS{axis}") or 0 for axis in range(cards.integer("NAXIS") or 0, 0, -1))
-        parts = [(part, n) for part, n in zip(index, layout.file_shape, strict=True) if n > 1]
-        if [n for n in shape if n > 1] != [n for _, n in parts]:
-            raise InputError("the shape of mask", shape, f"{layout.file_shape}, as the cube in its file")
-        if len(shape) == len(layout.file_shape):
-            _check_directions(cards, layout)
-        rest = iter(part for part, _ in parts)
-        values = image.read(tuple(next(rest) if n > 1 else 0 for n in shape))
-    lengths = [part.stop - part.start for part in index if isinstance(part, slice)]
-    use = layout.to_cube(np.asarray(np.isfinite(values) & (values != 0)).reshape(lengths))
+    """Read the part of a mask that belongs to the box."""
+    values = _read_companion("mask", path, layout, index)
+    use = np.asarray(np.isfinite(values) & (values != 0))
     if not use.any():
         raise InputError("mask", "zero everywhere in the box that is read", "voxels that are not zero", str(path))
     return use
 
 
-def _check_directions(cards: Cards, layout: Layout) -> None:
-    """Refuse a mask whose own WCS runs the other way: its voxels would be laid on the wrong ones."""
+def _read_companion(
+    name: str, path: PathLike, layout: Layout, index: tuple[slice | int, ...], is_map: bool = False
+) -> np.ndarray:
+    """Read the part of a file that belongs to the box; its axes are the cube's, axes of length 1 left aside.
+
+    If `is_map` the file may have the sky axes alone, and so has then what is returned.
+    """
+    with ImageFile(path) as image:
+        cards = Cards(image.header)
+        shape = tuple(cards.integer(f"NAXIS{axis}") or 0 for axis in range(cards.integer("NAXIS") or 0, 0, -1))
+        long, spectral = [n for n in shape if n > 1], layout.axes[0]
+        parts = {k: part for k, part in enumerate(index) if layout.file_shape[k] > 1}
+        is_flat = is_map and long == [layout.file_shape[k] for k in parts if k != spectral]
+        if is_flat:
+            parts.pop(spectral, None)
+        elif long != [layout.file_shape[k] for k in parts]:
+            also = " or its sky axes alone" if is_map else ""
+            raise InputError(f"the shape of {name}", shape, f"{layout.file_shape}, as the cube in its file{also}")
+        if is_flat or len(shape) == len(layout.file_shape):
+            _check_directions(name, cards, layout)
+        rest = iter(parts.values())
+        values = image.read(tuple(next(rest) if n > 1 else 0 for n in shape))
+    lengths = [
+        1 if is_flat and k == spectral else part.stop - part.start
+        for k, part in enumerate(index)
+        if isinstance(part, slice)
+    ]
+    cube = layout.to_cube(np.asarray(values).reshape(lengths))
+    return np.asarray(cube[0] if is_flat else cube)
+
+
+def _check_directions(name: str, cards: Cards, layout: Layout) -> None:
+    """Refuse a file whose own WCS runs the other way: its voxels would be laid on the wrong ones."""
     for axis in range(1, len(layout.file_shape) + 1):
         same_type = cards.text(f"CTYPE{axis}")[:4] == layout.header[f"CTYPE{axis}"][:4] != ""
         step = cards.number(f"CDELT{axis}")
         if same_type and step and step * layout.header[f"CDELT{axis}"] < 0 and layout.file_shape[-axis] > 1:
-            message = f"is {step:g} in the mask, of the other sign than in the cube."
-            raise HeaderError(f"CDELT{axis}", message, "Write the mask on the cube's own axes.")
+            message = f"is {step:g} in the {name}, of the other sign than in the cube."
+            raise HeaderError(f"CDELT{axis}", message, f"Write the {name} on the cube's own axes.")
 
 
-def write_cube(path: PathLike, cube: Cube, *, overwrite: bool = False, history: Iterable[str] = ()) -> None:
+def write_cube(
+    path: PathLike, cube: Cube, *, overwrite: bool = False, history: Iterable[str] = (), double: bool = False
+) -> None:
     """Write a cube as 32-bit FITS.
 
     A cube that was read goes back to its file's axis order, directions, degenerate axes and spectral type, cut as it
@@ -369,6 +447,8 @@ def write_cube(path: PathLike, cube: Cube, *, overwrite: bool = False, history: 
         Whether an existing file may be replaced.
     history : iterable of str
         Lines for HISTORY, after the one that names this package and its version.
+    double : bool
+        Whether to write 64-bit numbers instead, which keep every digit.
 
     Raises
     ------
@@ -402,7 +482,7 @@ def write_cube(path: PathLike, cube: Cube, *, overwrite: bool = False, history: 
         release = "(not installed)"
     for line in (f"kinms {release}: written by write_cube", *history):
         header.add_history(" ".join(str(line).encode("ascii", "replace").decode().split()))
-    write_image(path, np.ascontiguousarray(data, dtype=">f4"), header, overwrite=overwrite)
+    write_image(path, np.ascontiguousarray(data, dtype=">f8" if double else ">f4"), header, overwrite=overwrite)
 
 
 def _new_header(cube: Cube) -> fits.Header:

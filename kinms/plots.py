@@ -16,6 +16,7 @@ from matplotlib.patches import Patch
 
 from kinms.cube import Cube
 from kinms.errors import InputError
+from kinms.plot_chains import prior_figure, trace_figure
 from kinms.plot_corner import corner_figure
 from kinms.plot_panels import (
     CONTOURS,
@@ -46,9 +47,20 @@ from kinms.plot_panels import (
     prepare,
     say,
 )
+from kinms.plot_posterior import RotationBand, predictive_figure, rotation_band, rotation_figure
 from kinms.records import FloatArray
 
-__all__ = ["channel_figure", "corner_figure", "summary_figure"]
+__all__ = [
+    "RotationBand",
+    "channel_figure",
+    "corner_figure",
+    "predictive_figure",
+    "prior_figure",
+    "rotation_band",
+    "rotation_figure",
+    "summary_figure",
+    "trace_figure",
+]
 
 
 def summary_figure(

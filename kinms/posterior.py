@@ -7,30 +7,55 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import scipy  # loads its parts when they are first asked for
 
 from kinms.cube import Cube, Model, Sampling
 from kinms.disc import Disc, Parts
 from kinms.errors import HeaderError, InputError, InputTypeError, KinmsWarning
-from kinms.likelihood import InflatedNoise, Parameter, Posterior, Prior, WhiteNoise, inflation
-from kinms.noise import detection_mask, estimate_rms
+from kinms.likelihood import (
+    CorrelatedNoise,
+    InflatedNoise,
+    Parameter,
+    Posterior,
+    Prior,
+    StudentT,
+    WhiteNoise,
+    inflation,
+)
+from kinms.noise import NoiseModel, detection_mask, estimate_rms
+from kinms.priors import as_prior
 from kinms.records import FloatArray, check_scalar
 from kinms.sparse import blocked
 
 __all__ = ["DiscModel", "DiscPosterior", "choose_likelihood"]
 
+#: The likelihoods that have a name.
+KINDS = "'white', 'inflated', 'correlated' or 'student'"
+#: Of a masked channel with more voxels than this, only those near the signal tell something of correlated noise.
+WIDE = 3_000
+#: Error of a model voxel, in parts of the brightest: what no floor of correlated noise should lie below.
+MODEL_ERROR = 1e-3
 #: Probability on either side of a prior that is left out when its ends are tried: a scale may tend to zero.
 EDGE = 1e-6
 
 
 def choose_likelihood(
-    kind: str, data: Cube, *, rms: float | None = None, mask: Any = None, inflate: bool | float | str | None = None
-) -> WhiteNoise:
+    kind: str | Callable[[FloatArray], float],
+    data: Cube,
+    *,
+    rms: float | None = None,
+    mask: Any = None,
+    inflate: bool | float | str | None = None,
+    noise: NoiseModel | None = None,
+    gain: Any = None,
+) -> Any:
     """Return the likelihood of this name for a cube.
 
     Parameters
     ----------
-    kind : str
-        ``white`` or ``inflated``.
+    kind : str or callable
+        ``white``, ``inflated``, ``correlated`` or ``student``: `WhiteNoise`, `InflatedNoise`, `CorrelatedNoise` or
+        `StudentT` of `kinms.likelihood`. A likelihood of your own is returned as it is.
     data : Cube
         Its own mask is heeded.
     rms : float, optional
@@ -40,19 +65,24 @@ def choose_likelihood(
     inflate : bool, float or str, optional
         Only with ``inflated``. False: none. True: N is the number of voxels used. A number: that N. ``auto``, the
         default: the voxels of the detection mask where they are under half of all, else as True.
+    noise : NoiseModel, optional
+        Takes the place of `rms`, and of what ``correlated`` would measure.
+    gain : array_like, shape (ny, nx), optional
+        Sensitivity at each position, see `NoiseModel.estimate`; `rms` then is that of the typical one.
 
     Raises
     ------
     InputError
         If the name is not known, or `inflate` does not suit it.
     """
-    if kind == "correlated":
-        fix = "The correlated likelihood arrives in a later version."
-        raise InputError("likelihood", "'correlated'", "'white' or 'inflated'", fix)
-    if kind not in ("white", "inflated"):
-        raise InputError("likelihood", repr(kind), "'white' or 'inflated'")
-    if kind == "white" and inflate is not None:
-        raise InputError("inflate", repr(inflate), "nothing beside likelihood 'white', which inflates no errors")
+    if not isinstance(kind, str):
+        if not callable(kind):
+            raise InputTypeError("likelihood", repr(kind), f"{KINDS} or a likelihood")
+        return kind
+    if kind not in ("white", "inflated", "correlated", "student"):
+        raise InputError("likelihood", repr(kind), KINDS)
+    if kind != "inflated" and inflate is not None:
+        raise InputError("inflate", repr(inflate), f"nothing beside likelihood {kind!r}, which inflates no errors")
     if not isinstance(data, Cube):
         raise InputTypeError("data", repr(data), "a Cube", "Read it with read_cube, or make it with simulate.")
     if not np.isfinite(data.data).any():
@@ -60,20 +90,96 @@ def choose_likelihood(
     use = data.valid if mask is None else data.valid & _check_mask(mask, data)
     if not use.any():
         raise InputError("the mask", "without a single usable voxel", "at least one voxel that is True and finite")
-    if rms is None and data.rms is None:
+    if noise is None and (kind == "correlated" or gain is not None):
         # Of all finite voxels: a mask that selects the signal leaves none without.
-        rms = estimate_rms(data.data)
-        if rms == 0.0:
-            raise InputError("the measured rms", "0", "noise in the data", "Give the error of a voxel as rms.")
-    rms = check_scalar("rms", data.rms if rms is None else rms, minimum=0.0, exclusive=True)
+        noise = NoiseModel.estimate(data.replace(mask=None), gain=gain)
+        # That of a cube as it was read is of no one place where the noise varies.
+        known = rms if rms is not None or gain is not None else data.rms
+        if known is not None:
+            known = check_scalar("rms", known, minimum=0.0, exclusive=True)
+            noise = noise.replace(channel_rms=noise.channel_rms * (known / noise.rms))
+    if noise is not None:
+        error: Any = noise.error if np.ndim(noise.error) == 0 else np.broadcast_to(noise.error, data.data.shape)
+        if np.ndim(error) and not np.isfinite(error[use]).all():
+            use = use & np.isfinite(error)
+        typical = noise.rms
+    else:
+        if rms is None and data.rms is None:
+            rms = estimate_rms(data.data)
+            if rms == 0.0:
+                raise InputError("the measured rms", "0", "noise in the data", "Give the error of a voxel as rms.")
+        error = typical = check_scalar("rms", data.rms if rms is None else rms, minimum=0.0, exclusive=True)
     if kind == "white":
-        return WhiteNoise(data.data, rms, use)
+        return WhiteNoise(data.data, error, use)
+    if kind == "student":
+        return StudentT(data.data, error, use)
+    if kind == "correlated":
+        assert noise is not None  # for the type checker: it was measured above
+        return _correlated(data, error, use, noise)
     automatic = inflate is None or (isinstance(inflate, str) and inflate == "auto")
-    detected = detection_mask(data, rms) if automatic else None
+    even = noise is None or noise.noise_map is None
+    detected = detection_mask(data, typical if even else None) if automatic else None
     rule = inflation("auto" if inflate is None else inflate, use, detected)
     if rule.mode == "none":
-        return WhiteNoise(data.data, rms, use)
-    return InflatedNoise(data.data, rms, use, rule.n, rule.mode)
+        return WhiteNoise(data.data, error, use)
+    return InflatedNoise(data.data, error, use, rule.n, rule.mode)
+
+
+def _correlated(data: Cube, error: Any, use: np.ndarray, noise: NoiseModel) -> CorrelatedNoise:
+    """Return the correlated likelihood, with a floor that a model can follow, of a field without gaps if any."""
+    remarks = list(noise.messages)
+    signal = detection_mask(data)
+    peak = float(np.abs(np.where(use, data.data / error, 0.0)).max())
+    floor = max(noise.correlation.floor, min((MODEL_ERROR * peak) ** 2, 0.5))
+    rectangle = _full_rectangle(use, signal)
+    if rectangle is None and use.sum(axis=(1, 2)).max() > WIDE and not use.all(axis=(1, 2)).any():
+        near = _near(signal, data)
+        if np.any(use & near):
+            use = use & near
+            remarks.append("used are the positions within two beams of signal")
+    if rectangle is not None:
+        y, x = rectangle
+        inside = np.zeros_like(use)
+        inside[:, y, x] = True
+        remarks.append(f"used are pixels {x.start} to {x.stop - 1} in x and {y.start} to {y.stop - 1} in y")
+        use = use & inside
+    correlation = noise.correlation.replace(floor=floor)
+    remarks.append(f"{100.0 * floor:.2g} % of the variance taken for white")
+    return CorrelatedNoise(data.data, error, correlation, use, remarks=tuple(remarks))
+
+
+def _near(signal: np.ndarray, data: Cube) -> np.ndarray:
+    """Return the positions within two beams of signal in any channel, shape (1, ny, nx)."""
+    distance = scipy.ndimage.distance_transform_edt(~signal.any(axis=0))
+    width = 3.0 if data.beam is None else data.beam.bmaj / data.grid.cell
+    return np.asarray(distance <= 2.0 * width)[None]
+
+
+def _full_rectangle(use: np.ndarray, signal: np.ndarray) -> tuple[slice, slice] | None:
+    """Return a rectangle without gaps round the largest piece of signal, where all channels have the same mask.
+
+    None where there are no gaps anyway, where channels have masks of their own, or where the signal reaches the gaps.
+    """
+    plane = np.asarray(use.any(axis=0))
+    if plane.all() or not signal.any() or np.count_nonzero(plane & ~use) > 1e-3 * use.size:
+        return None
+    labels, _ = scipy.ndimage.label(signal)
+    main = labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
+    rows, columns = (np.flatnonzero(main.any(axis=axes)) for axes in ((0, 2), (0, 1)))
+    box = [int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1]
+    if not plane[box[0] : box[1], box[2] : box[3]].all():
+        return None
+    grown = True
+    while grown:
+        grown = False
+        for side, step in ((0, -1), (1, 1), (2, -1), (3, 1)):
+            wider = list(box)
+            wider[side] += step
+            if wider[side] < 0 or wider[side] > plane.shape[side // 2]:
+                continue
+            if plane[wider[0] : wider[1], wider[2] : wider[3]].all():
+                box, grown = wider, True
+    return slice(box[0], box[1]), slice(box[2], box[3])
 
 
 def _check_mask(mask: Any, data: Cube) -> np.ndarray:
@@ -99,7 +205,7 @@ class DiscPosterior(Posterior):
     flux : str
         ``given``: as the disc has it, or free like any other parameter. The model is linear in it, so that it can be
         found at each call instead: ``best`` takes the flux of the least chi-squared, ``marginal`` integrates over all
-        fluxes with a flat prior. Only for white (and inflated) noise.
+        fluxes with a flat prior. Only for Gaussian noise, white, inflated or correlated.
 
     Raises
     ------
@@ -152,7 +258,7 @@ class DiscPosterior(Posterior):
         super().__init__(parameters, model, likelihood)
         self.flux = _check_flux(flux, disc, free, likelihood)
         # Chi-squared comes from sums made on the way: a dense cube is then never built.
-        self._chi2 = _FusedChi2(model.model, likelihood) if isinstance(likelihood, WhiteNoise) else None
+        self._chi2 = _chi2(model.model, likelihood)
         self._try_ends()
 
     def log_like(self, vector: Any) -> float:
@@ -178,10 +284,10 @@ class DiscPosterior(Posterior):
         Raises
         ------
         InputError
-            If there can be no such disc, or the noise is not white.
+            If there can be no such disc, or the noise is not Gaussian.
         """
         if self._chi2 is None:
-            raise InputError("the likelihood", type(self.likelihood).__name__, "WhiteNoise or InflatedNoise")
+            raise InputError("the likelihood", type(self.likelihood).__name__, "one of Gaussian noise")
         flux, _, spread = self._chi2.best_flux(self.disc_at(vector))
         return flux, spread * self._chi2.noise.inflation.factor
 
@@ -255,19 +361,51 @@ class DiscModel:
         return None if disc is None else self.model(disc)
 
 
-class _FusedChi2:
-    """Chi-squared of discs, from sums over what holds signal; nothing dense is built.
+class _Chi2:
+    """Chi-squared of discs, of which the flux can be told apart.
 
     Parameters
     ----------
     model : Model
         Fixes the layout of the nodes.
-    noise : WhiteNoise
+    noise : WhiteNoise or CorrelatedNoise
         Data and errors.
     """
 
-    def __init__(self, model: Model, noise: WhiteNoise) -> None:
+    def __init__(self, model: Model, noise: WhiteNoise | CorrelatedNoise) -> None:
         self.model, self.noise = model, noise
+
+    def __call__(self, disc: Disc) -> float:
+        """Return chi-squared."""
+        square, product = self.products(disc)
+        return self.data_square - 2.0 * product + square
+
+    def products(self, disc: Disc) -> tuple[float, float]:
+        """Return m^T C^-1 m and m^T C^-1 d of the disc's model m."""
+        raise NotImplementedError
+
+    @property
+    def data_square(self) -> float:
+        """Chi-squared of no disc at all."""
+        raise NotImplementedError
+
+    def best_flux(self, disc: Disc) -> tuple[float, float, float]:
+        """Return the flux with the least chi-squared, that chi-squared, and the flux's 1 sigma error."""
+        if disc.flux == 0.0:
+            disc = disc.replace(flux=1.0)
+        square, product = self.products(disc)
+        if not square > 0.0:
+            return 0.0, np.inf, np.inf  # a disc outside of the cube has no flux that could be told
+        return disc.flux * product / square, self.data_square - product**2 / square, abs(disc.flux) / np.sqrt(square)
+
+
+class _WhiteChi2(_Chi2):
+    """Of white noise, from sums over what holds signal: no dense cube is built."""
+
+    noise: WhiteNoise
+
+    def __init__(self, model: Model, noise: WhiteNoise) -> None:
+        super().__init__(model, noise)
         self._arrange()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -286,21 +424,36 @@ class _FusedChi2:
         # Not a BLAS dot product: its last bits depend on the number of threads.
         self._square = float(np.einsum("ijk,ijk->", weighted, data.astype(float)))
 
-    def __call__(self, disc: Disc) -> float:
-        """Return the sum of ((model - data) / error)^2."""
-        square, product = self.model.products(disc, self._data, self._weights)
-        return (self._square - 2.0 * product + square) / self.noise.error**2
+    @property
+    def data_square(self) -> float:
+        return self._square / self.noise.error**2
 
-    def best_flux(self, disc: Disc) -> tuple[float, float, float]:
-        """Return the flux with the least chi-squared, that chi-squared, and the flux's 1 sigma error."""
-        if disc.flux == 0.0:
-            disc = disc.replace(flux=1.0)
+    def products(self, disc: Disc) -> tuple[float, float]:
         square, product = self.model.products(disc, self._data, self._weights)
-        if not square > 0.0:
-            return 0.0, np.inf, np.inf  # a disc outside of the cube has no flux that could be told
-        error = self.noise.error
-        least = (self._square - product**2 / square) / error**2
-        return disc.flux * product / square, least, abs(disc.flux) * error / np.sqrt(square)
+        return square / self.noise.error**2, product / self.noise.error**2
+
+
+class _CorrelatedChi2(_Chi2):
+    """Of correlated noise, from the modes of the model."""
+
+    noise: CorrelatedNoise
+
+    def __call__(self, disc: Disc) -> float:
+        return self.noise.chi2(self.model(disc))
+
+    @property
+    def data_square(self) -> float:
+        return self.noise.data_square
+
+    def products(self, disc: Disc) -> tuple[float, float]:
+        return self.noise.products(self.model(disc))
+
+
+def _chi2(model: Model, noise: Any) -> _Chi2 | None:
+    """Return what computes chi-squared for this noise, None if it has none of a Gaussian."""
+    if isinstance(noise, WhiteNoise):
+        return _WhiteChi2(model, noise)
+    return _CorrelatedChi2(model, noise) if isinstance(noise, CorrelatedNoise) else None
 
 
 def _check_flux(flux: Any, disc: Disc, free: Mapping[str, Any], likelihood: Any) -> str:
@@ -309,8 +462,8 @@ def _check_flux(flux: Any, disc: Disc, free: Mapping[str, Any], likelihood: Any)
     if flux != "given" and "flux" in free:
         fix = "Leave flux out of the free parameters, or take flux='given'."
         raise InputError("flux", f"{flux!r} and free as well", "one of the two", fix)
-    if flux != "given" and not isinstance(likelihood, WhiteNoise):
-        raise InputError("flux", repr(flux), "'given' where the noise is not white")
+    if flux != "given" and not isinstance(likelihood, (WhiteNoise, CorrelatedNoise)):
+        raise InputError("flux", repr(flux), "'given' where the noise is not Gaussian")
     return str(flux)
 
 
@@ -347,5 +500,5 @@ def _expand(disc: Disc, free: Any) -> list[Parameter]:
                 array = name.partition("[")[0]
                 fix = f"Free the whole of {array}, or single elements of it."
                 raise InputError("free", f"naming {name} twice", "each parameter once", fix)
-            parameters.append(Parameter(name, prior, start, disc.unit(path)))
+            parameters.append(Parameter(name, as_prior(prior, f"the prior of {name}"), start, disc.unit(path)))
     return parameters

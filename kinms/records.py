@@ -31,10 +31,10 @@ class Record:
         UnknownNameError
             If a name is not a field.
         """
-        fields = self.__dataclass_fields__  # type: ignore[attr-defined]
+        fields = [field.name for field in dataclasses.fields(self)]  # type: ignore[arg-type]
         for name in changes:
             if name not in fields:
-                raise UnknownNameError(f"{type(self).__name__} field", name, list(fields))
+                raise UnknownNameError(f"{type(self).__name__} field", name, fields)
         return type(self)(**{**{name: getattr(self, name) for name in fields}, **changes})
 
     def _key(self) -> tuple[Any, ...]:

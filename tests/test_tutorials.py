@@ -9,7 +9,12 @@ import sys
 import nbformat
 import numpy as np
 import pytest
+import scipy.stats
+from matplotlib.figure import Figure
 from nbclient import NotebookClient
+
+from kinms.cli import main
+from kinms.results import FitResult
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DATA = pathlib.Path(os.environ.get("KINMS_TEST_DATA", ROOT.parent / "shared" / "data")).resolve()
@@ -63,6 +68,40 @@ def test_real_galaxy_tutorial(tmp_path, monkeypatch):
     )
     assert pa == pytest.approx(283.7, abs=3.0)
     assert v_sys == pytest.approx(3403.0, abs=6.0)
+
+
+def test_error_bars_tutorial(tmp_path, monkeypatch):
+    of_each = "[[r.median.tolist(), r.plus.tolist()] for r in results.values()]"
+    of_bar = "[[r.median[1], r.plus[1]] for r in (fits['bar', 'correlated'], with_bar)]"
+    expression = f"[true.tolist(), {of_each}, quantile.tolist(), {of_bar}]"
+    found = execute("03_are_my_error_bars_right", expression, tmp_path, monkeypatch)
+    true, fits, quantile, bars = map(np.array, found)
+    white, _, correlated, sampled = fits
+    assert np.abs((white[0] - true) / white[1]).max() > 5.0
+    # Of eight numbers the worst is within 3 sigma in 98 % of all cubes.
+    assert np.abs((correlated[0] - true) / correlated[1]).max() < 3.0
+    # Some 400 independent samples know a median to 6 % of sigma and sigma to 4 %; that posteriors are not quite
+    # Gaussian may be as much.
+    assert np.abs((sampled[0] - correlated[0]) / correlated[1]).max() < 0.3
+    np.testing.assert_allclose(sampled[1], correlated[1], rtol=0.2)
+
+    inside = (np.abs(quantile - 0.5) <= 0.34).sum(axis=0)
+    low, high = scipy.stats.binom.interval(0.999, len(quantile), 0.68)
+    assert np.all(inside[0] < low)
+    assert np.all((inside[2] >= low) & (inside[2] <= high))
+
+    # A bar that the model lacks turns its position angle by far more than the error; a model with a bar does not.
+    without, with_bar = (bars[:, 0] - true[1]) / bars[:, 1]
+    assert abs(without) > 10.0
+    assert abs(with_bar) < 3.0
+
+    # The file beside the notebook is the same fit.
+    name = "03_are_my_error_bars_right.toml"
+    (tmp_path / name).write_text((ROOT / "tutorials" / name).read_text())
+    for figure in ("summary", "channel", "corner", "prior", "predictive", "rotation"):
+        monkeypatch.setattr(f"kinms.plots.{figure}_figure", lambda *_, **__: Figure())
+    assert main(["fit", str(tmp_path / name), "-o", str(tmp_path / "correlated"), "--quiet"]) == 0
+    np.testing.assert_array_equal(FitResult.load(tmp_path / "correlated").median, correlated[0])
 
 
 def test_the_users_script_runs_with_one_import_changed(tmp_path):

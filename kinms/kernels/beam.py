@@ -14,11 +14,11 @@ from kinms.kernels.line import LANES
 #: Sums may be taken in any order, so that the compiler can take eight at a time.
 SUMS = {"contract", "reassoc", "nsz"}
 
-__all__ = ["add_and_subtract", "laplacian_ratio", "smooth_blocks", "sum_blocks"]
+__all__ = ["add_and_subtract", "laplacian_ratio", "smooth_blocks", "sum_blocks", "taps"]
 
 
 @kernel(fastmath=SUMS)
-def _taps(source, at, stride, out, to, length, weights, first, last, add):
+def taps(source, at, stride, out, to, length, weights, first, last, add):
     """out[to + j] = sum over m of weights[m] source[at + m stride + j], m from first to last, eight terms at a time.
 
     If ``add`` is not zero this is added to what is there.
@@ -103,7 +103,7 @@ def _slant_block(cube, hull, shape, block, slanted, slanted_hull, slanted_rows, 
         at = base + ((row - spill_y) * columns + low) * LANES
         stride = (dy * columns + dx) * LANES
         start = at - radius * stride
-        _taps(
+        taps(
             cube,
             start,
             stride,
@@ -183,12 +183,12 @@ def _smooth_block(
         fresh, pixel = np.int64(0), np.int64(LANES)
         for k in range(wy.shape[0]):
             to = (low + rx) * LANES
-            _taps(cube, source, columns * LANES, between, to, length, wy[k], first + ry, last + ry, fresh)
+            taps(cube, source, columns * LANES, between, to, length, wy[k], first + ry, last + ry, fresh)
             for x in range(to, (high + rx) * LANES, LANES):
                 for lane in range(lanes, LANES):
                     between[np.uint64(x + lane)] = 0.0
             at_x = (start + pad) * LANES
-            _taps(between, at_x, pixel, last_row, start * LANES, size, wx[k], fresh, 2 * rx, k)
+            taps(between, at_x, pixel, last_row, start * LANES, size, wx[k], fresh, 2 * rx, k)
         for j in range((low + rx) * LANES, (high + rx) * LANES):
             between[np.uint64(j)] = 0.0
         if mode == 0:

@@ -105,7 +105,7 @@ def one_line(capsys):
 
 def test_help_and_version(capsys):
     assert main(["--help"]) == 0
-    assert {"info", "simulate", "fit"} <= set(capsys.readouterr().out.split())
+    assert {"info", "simulate", "fit", "compare"} <= set(capsys.readouterr().out.split())
     assert main(["--version"]) == 0
     assert re.fullmatch(r"kinms \S.*\n", capsys.readouterr().out)
 
@@ -158,10 +158,14 @@ def test_ctrl_c_anywhere(here, capsys, monkeypatch):
         ("exponential", "exp", "bad.toml, line 8: disc.surface_brightness.kind: kind 'exp' is not known; allowed: exp"),
         ("mock.fits", "none.fits", "bad.toml, line 15: data.cube: there is no file none.fits. Paths are relative"),
         ("steps = 40", "steps = 1", "bad.toml, line 20: fit.steps: steps is 1; expected >= 2."),
-        ("steps = 40", 'method = "magic"', "bad.toml, line 20: fit.method: method is 'magic'; expected 'gastimator'."),
+        (
+            "steps = 40",
+            'method = "magic"',
+            "bad.toml, line 20: fit.method: method is 'magic'; expected one of 'gastimator', 'emcee', 'dynesty'",
+        ),
         ("steps = 40", "burn = 4000", "bad.toml, line 20: fit.burn: burn is 4000; expected fewer than steps (3000)."),
         ("steps = 40", "inflate = 'all'", "bad.toml, line 20: fit.inflate: inflate is 'all'; expected False, True"),
-        ("steps = 40", "likelihood = 'correlated'", "line 20: fit.likelihood: likelihood is 'correlated'; expected"),
+        ("steps = 40", "likelihood = 'poisson'", "line 20: fit.likelihood: likelihood is 'poisson'; expected"),
         (
             "steps = 40",
             "inflate = true\nlikelihood = 'white'",
@@ -380,12 +384,19 @@ FILES = [
     "channels.png",
     "config.toml",
     "corner.png",
+    "data.fits",
     "model.fits",
     "parameters.ecsv",
+    "predictive.png",
+    "prior.png",
     "residual.fits",
     "result.json",
+    "rotation.ecsv",
+    "rotation.png",
     "run.log",
+    "samples.nc",
     "summary.png",
+    "trace.png",
 ]
 
 
@@ -428,6 +439,39 @@ def test_fit_is_what_a_script_fits(mock, plain_figures, capsys):
     assert ignore_convergence(said.err.splitlines()) == []
     chain = fits.getdata("results/chain.fits")
     np.testing.assert_array_equal(chain["pa"], result.chain[:, :, 0].ravel())
+
+
+def test_what_was_guessed_stands_in_the_log(mock, monkeypatch, capsys):
+    monkeypatch.setattr("kinms.results.FitResult._pictures", lambda self: {})
+    text = FIT.replace("steps = 40", 'method = "optimise"') + '[disc.rotation]\nkind = "arctan"\n'
+    (mock / "bare.toml").write_text(text, encoding="utf-8")
+    assert main(["fit", "bare.toml", "-o", "results", "--quiet"]) == 0
+    log = (mock / "results" / "run.log").read_text(encoding="utf-8").splitlines()
+    assert [line.partition(":")[0] for line in log[2:5]] == ["Data", "Guessed from the data", "Free"]
+    assert "inc" in log[3]
+    assert log.count(log[3]) == 1
+
+
+def test_fit_takes_the_gain(mock, plain_figures, capsys):
+    gain = np.broadcast_to(np.linspace(1.0, 3.0, 25), (24, 25))
+    fits.writeto("gain.fits", gain)
+    text = (GALAXY + FIT).replace('"mock.fits"\n', '"mock.fits"\ngain = "gain.fits"\n')
+    (mock / "gain.toml").write_text(text, encoding="utf-8")
+    config = load("gain.toml")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", KinmsWarning)
+        known = {"steps": 40, "chains": 2, "seed": 1, "progress": False}
+        result = kinms.fitting.fit(config.disc, config.read_data(), config.free, gain=gain, **known)
+        without = kinms.fitting.fit(config.disc, config.read_data(), config.free, **known)
+    assert main(["fit", "gain.toml", "-o", "results", "--quiet"]) == 0
+    chain = fits.getdata("results/chain.fits")["pa"]
+    np.testing.assert_array_equal(chain, result.chain[:, :, 0].ravel())
+    assert not np.array_equal(chain, without.chain[:, :, 0].ravel())
+    fits.writeto("gain.fits", gain[1:], overwrite=True)
+    capsys.readouterr()
+    assert main(["fit", "gain.toml", "-o", "bad"]) == 2
+    said = one_line(capsys)
+    assert said.startswith("kinms: gain.toml, line 16: data.gain: the shape of gain is (23, 25); expected (16, 24, 25)")
 
 
 def test_processes_never_change_the_chain(mock, plain_figures, capsys):
@@ -493,7 +537,8 @@ def test_ctrl_c_saves_what_was_sampled(mock):
         out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert b"Traceback" not in err
-    assert sorted(path.name for path in (mock / "results").iterdir()) == FILES
+    # What to go on from stays with what there is.
+    assert sorted(path.name for path in (mock / "results").iterdir()) == sorted([*FILES, "checkpoint"])
     assert json.loads((mock / "results" / "result.json").read_text())["interrupted"] is True
     assert b"Interrupted fit" in out
 
@@ -511,3 +556,52 @@ def test_what_a_broken_sampler_had_is_saved(mock, plain_figures, capsys, monkeyp
     assert main(["fit", "fit.toml", "-o", "results", "--quiet"]) == 1
     assert one_line(capsys) == "kinms: a worker process died. What had been sampled is in results."
     assert sorted(os.listdir("results")) == FILES
+
+
+# -- kinms compare --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_fits(mock, monkeypatch, capsys):
+    """Folders one/ and two/: a mock with two parameters free; and with three, but of a disc that is too faint."""
+    monkeypatch.setattr("kinms.results.FitResult._pictures", lambda self: {})
+    text = (GALAXY + FIT).replace("steps = 40", 'method = "optimise"\nlikelihood = "white"')
+    (mock / "one.toml").write_text(text, encoding="utf-8")
+    more = text.replace("[free]", "[free]\nsigma_gas = { uniform = [1, 40] }").replace("flux = 10.0", "flux = 7.0")
+    (mock / "two.toml").write_text(more, encoding="utf-8")
+    for name in ("one", "two"):
+        assert main(["fit", f"{name}.toml", "-o", name, "--quiet"]) == 0
+    capsys.readouterr()
+    return mock
+
+
+def test_compare(two_fits, capsys):
+    assert main(["compare", "one", "two"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    lines = said.out.splitlines()
+    assert max(map(len, lines)) <= 80
+    table = {line[:18].strip(): line[18:].split() for line in lines}
+    assert table["parameters"] == ["2", "3", "-1"]
+    found = [json.loads((two_fits / name / "result.json").read_text()) for name in ("one", "two")]
+    # Written with two digits behind the point; the priors' densities are constants.
+    likes = [-0.5 * each["chi2"] for each in found]
+    assert [float(number) for number in table["ln L, highest"][:2]] == pytest.approx(likes, rel=1e-5)
+    assert float(table["AIC"][2]) == pytest.approx(2.0 * (likes[1] - likes[0]) - 2.0, abs=0.05)
+    assert float(table["BIC"][2]) == pytest.approx(2.0 * (likes[1] - likes[0]) - np.log(found[0]["n"]), abs=0.05)
+    assert {"AIC very strongly prefers one.", "BIC very strongly prefers one."} <= set(lines)
+    assert "No evidence was computed for both: a nested sampler (dynesty) does." in " ".join(lines)
+
+
+def test_compare_refuses_other_data(two_fits, capsys):
+    config = two_fits / "galaxy.toml"
+    config.write_text(config.read_text(encoding="utf-8").replace("seed = 3", "seed = 4"), encoding="utf-8")
+    assert main(["simulate", "galaxy.toml", "-o", "mock.fits", "--overwrite"]) == 0
+    assert main(["fit", "one.toml", "-o", "other", "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["compare", "one", "other"]) == 2
+    assert one_line(capsys).startswith("kinms: the data or mask of other is others; expected those of one. Fit both")
+    assert main(["compare", "one", "nowhere"]) == 2
+    assert "nowhere" in one_line(capsys)
+    assert main(["compare", "one"]) == 2
+    assert "arguments are required: DIR" in one_line(capsys)

@@ -5,16 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 import kinms.config
 from kinms.config import DataOptions, FitOptions, NoiseOptions, load
-from kinms.cube import Cube, Sampling
+from kinms.cube import Cube, Sampling, simulate
 from kinms.disc import Disc
-from kinms.errors import ConfigError, FileError, InputError, KinmsWarning
+from kinms.errors import ConfigError, FileError, HeaderError, InputError, KinmsWarning
 from kinms.fits_io import read_cube, write_cube
 from kinms.fitting import fit
 from kinms.flows import BisymmetricFlow, LopsidedFlow, RadialFlow
 from kinms.grid import Beam, CubeGrid
+from kinms.guessing import guess
+from kinms.noise import correlated_noise
 from kinms.priors import IsotropicInclination, Normal, TruncatedNormal, Uniform
 from kinms.profiles import (
     ROTATION,
@@ -23,6 +26,7 @@ from kinms.profiles import (
     ExponentialDisc,
     GaussianRing,
     TableCurve,
+    TableProfile,
 )
 
 # The example of the documentation; the line numbers below count from [data] = 1.
@@ -78,7 +82,9 @@ def refused(written, text):
 
 
 def test_the_example_is_what_a_script_would_build(written):
-    config = load(written(EXAMPLE))
+    config = load(written(EXAMPLE.replace("v_sys = 3403.0", "v_sys = 3403.0\nsigma_gas = 0\nflux = 1")))
+    assert config.gaps == ()
+    assert config.disc == config.disc_for()
     assert config.disc == Disc(
         surface_brightness=ExponentialDisc(scale=8.0),
         rotation=TableCurve([0, 5, 10, 20, 30], [0, 150, 200, 215, 220]),
@@ -258,9 +264,9 @@ def test_one_element_of_an_array_is_free(written):
             "step =",
             "fit.step",
             19,
-            "allowed: burn, chains, inflate, likelihood, method, processes, seed, steps.",
+            "allowed: burn, chains, checkpoint, flux, inflate, likelihood, method, processes, seed, steps.",
         ),
-        ("cube =", "path =", "data.path", 2, "allowed: centre, convention, cube, hdu, mask, rest_frequency, rest"),
+        ("cube =", "path =", "data.path", 2, "allowed: centre, convention, cube, gain, hdu, mask, rest_frequency,"),
         ("pa = {", "pq = {", "free.pq", 15, "parameter 'pq' is not known; allowed: east, "),
         ('velocity" =', 'velocty" =', "free.rotation.velocty", 16, "Did you mean 'rotation.velocity'?"),
         ("uniform = [0, 360]", "flat = [0, 360]", "free.pa", 15, "allowed: uniform, normal, truncated_normal,"),
@@ -298,9 +304,8 @@ def test_one_element_of_an_array_is_free(written):
         ("[0, 350]", "350", "free.rotation.velocity.uniform", 16, "is 350; expected a list: [low, high]."),
         ('velocity" = {', 'velocity[5]" = {', "free.rotation.velocity[5]", 16, "out of range for 5 values"),
         # missing
-        ("inc = 41.3", "", "disc.inc", 3, "is missing; needed here: surface_brightness, rotation, inc, pa."),
-        ("scale = 8.0", "", "disc.surface_brightness.scale", 7, "is missing; needed here: scale."),
-        ('kind = "table"', "", "disc.rotation.kind", 10, "is missing; allowed: arctan, tanh, flat, keplerian, table."),
+        ("radius = [0, 5, 10, 20, 30]", "", "disc.rotation.radius", 10, "is missing; needed here: radius, velocity."),
+        ('kind = "table"', "n = 3", "disc.rotation.kind", 10, "is missing; allowed: arctan, tanh, flat, keplerian, ta"),
         ('cube = "NGC4047.fits.gz"', "", "data.cube", 1, "is missing; needed here: cube."),
         ("[0, 350]", "[0]", "free.rotation.velocity.high", 16, "is missing; needed here: low, high."),
         # refused by the classes
@@ -362,6 +367,23 @@ def test_errors_in_optional_tables(written, table, key, line, said):
     assert said in str(error)
 
 
+@pytest.mark.parametrize(
+    ("old", "key", "line", "said"),
+    [
+        ("inc = 41.3", "disc.inc", 1, "is missing; needed here: surface_brightness, rotation, inc, pa."),
+        (", scale = 8.0", "disc.surface_brightness.scale", 4, "is missing; needed here: scale."),
+        ("scale = 8.0", "disc.surface_brightness", 4, ""),
+        (", r_turn = 2.0", "disc.rotation.r_turn", 5, "is missing; needed here: v_max, r_turn."),
+        ('kind = "arctan", ', "disc.rotation.kind", 5, "is missing; allowed: arctan, tanh, flat, keplerian, table."),
+    ],
+)
+def test_without_data_nothing_may_be_left_out(written, old, key, line, said):
+    text = SMALL.replace(old, "") if said else SMALL.replace('{ kind = "exponential", scale = 8.0 }', "3")
+    error = refused(written, text)
+    assert (error.key, error.line) == (key, line)
+    assert said in str(error)
+
+
 def test_a_file_without_disc(written):
     error = refused(written, "")
     assert (error.key, error.line) == ("disc", None)
@@ -408,7 +430,7 @@ def test_fit_options_are_arguments_of_fit_with_defaults():
 
 def test_data_options_are_arguments_of_read_cube():
     parameters = inspect.signature(read_cube).parameters
-    assert set(DataOptions.__dataclass_fields__) - {"cube", "rms"} <= set(parameters)
+    assert set(DataOptions.__dataclass_fields__) - {"cube", "gain", "rms"} <= set(parameters)
 
 
 def test_the_demo_can_find_its_galaxy():
@@ -463,6 +485,57 @@ def test_a_missing_cube_or_mask(written, mock_cube):
         config.read_data()
 
 
+@pytest.fixture
+def noise_map(mock_cube, tmp_path):
+    """Maps of the noise beside the mock cube: of the sky, of the cube's shape, and one that does not fit."""
+    gain = np.random.default_rng(2).uniform(1.0, 2.0, (16, 18))
+    fits.writeto(tmp_path / "flat.fits", gain)
+    fits.writeto(tmp_path / "cube.fits", np.broadcast_to(gain, (12, 16, 18)).copy())
+    fits.writeto(tmp_path / "other.fits", gain[:, :-1])
+    fits.writeto(tmp_path / "zero.fits", 0.0 * gain)
+    return gain
+
+
+@pytest.mark.parametrize("name", ["flat", "cube"])
+def test_gain_is_cut_as_the_cube_is(written, noise_map, name):
+    lines = ['cube = "mock.fits"', f'gain = "{name}.fits"', "velocity_range = [80, 120]", "size = 8"]
+    config = load(written(with_data(*lines)))
+    gain, data = config.read_gain(), config.read_data()
+    assert gain.shape == (data.grid.shape if name == "cube" else data.grid.shape[1:])
+    # A box of 8 arcsec round pixel (8, 9): the nine pixels whose centres lie inside.
+    np.testing.assert_array_equal(gain if gain.ndim == 2 else gain[0], noise_map[4:13, 5:14])
+    assert config.document.path.with_name(f"{name}.fits").resolve() in config.inputs()
+
+
+def test_gain_follows_the_axes_of_the_cube(written, mock_cube, noise_map, tmp_path):
+    header = fits.getheader(tmp_path / "mock.fits")
+    header["CDELT1"] *= -1.0
+    header["CRPIX1"] = 19.0 - header["CRPIX1"]
+    fits.writeto(tmp_path / "east.fits", mock_cube.data[:, :, ::-1], header)
+    fits.writeto(tmp_path / "map.fits", noise_map[:, ::-1])
+    config = load(written(with_data('cube = "east.fits"', 'gain = "map.fits"')))
+    np.testing.assert_array_equal(config.read_gain(), noise_map)
+    np.testing.assert_allclose(config.read_data().data, mock_cube.data)
+    west = fits.Header({"CTYPE1": "RA---SIN", "CDELT1": -1.0 / 3600.0})
+    fits.writeto(tmp_path / "map.fits", noise_map, west, overwrite=True)
+    with pytest.raises(HeaderError, match=r"CDELT1: is -0.000277778 in the gain, of the other sign"):
+        config.read_gain()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("none", "there is no file .*none\\.fits\\. Paths are relative"),
+        ("other", r"the shape of gain is \(16, 17\); expected \(12, 16, 18\), .* or its sky axes alone"),
+        ("zero", "gain is positive nowhere in the box that is read; expected the sensitivity at each position"),
+    ],
+)
+def test_a_gain_that_does_not_fit(written, noise_map, name, said):
+    config = load(written(with_data('cube = "mock.fits"', f'gain = "{name}.fits"')))
+    with pytest.raises(ConfigError, match=rf"line 9: data\.gain: {said}"):
+        config.read_gain()
+
+
 def test_values_that_do_not_suit_the_cube(written, mock_cube):
     config = load(written(with_data('cube = "mock.fits"', "velocity_range = [9000, 9010]")))
     with pytest.raises(ConfigError, match=r"line 9: data\.velocity_range: "):
@@ -499,3 +572,162 @@ def test_naming_leaves_other_errors_alone(written):
     said = r"line 16: free\.rotation\.velocity: the start of rotation"
     with pytest.raises(ConfigError, match=said), config.naming("fit", "free"):
         raise InputError("the start of rotation.velocity[3]", 400, "a value allowed")
+
+
+# -- what is left to the data -------------------------------------------------------------------------------------
+
+TRUTH = Disc(
+    surface_brightness=ExponentialDisc(3.0),
+    rotation=ArctanCurve(120.0, 1.0),
+    inc=50.0,
+    pa=120.0,
+    v_sys=1500.0,
+    sigma_gas=10.0,
+    flux=20.0,
+    east=1.0,
+)
+CUBE = '[data]\ncube = "galaxy.fits"\n'
+
+
+@pytest.fixture(scope="module")
+def galaxy():
+    cube = simulate(TRUTH, CubeGrid((20, 36, 34), 1.0, 20.0, 1500.0, 150.0, 2.0, 115.271e9), Beam(4.0, 3.0, 20.0))
+    noise = correlated_noise(cube.grid, cube.beam, 0.02 * float(cube.data.max()), 1)
+    return cube.replace(data=cube.data + noise)
+
+
+@pytest.mark.parametrize("table", ["", "[disc]\n"])
+def test_a_whole_disc_is_guessed(written, galaxy, table):
+    config = load(written(CUBE + table))
+    assert config.gaps == ("inc", "pa", "v_sys", "sigma_gas", "flux", "surface_brightness", "rotation")
+    with pytest.raises(ConfigError, match=r"disc: leaves inc, pa, v_sys, .* to be guessed from the data\."):
+        config.disc  # noqa: B018
+    disc = config.disc_for(galaxy)
+    # The centre stays that of the data unless it is free.
+    assert disc == guess(galaxy, east=0.0, north=0.0)
+    assert disc.pa == pytest.approx(120.0, abs=10.0)
+
+
+def test_the_data_are_read_where_they_are_not_given(written, galaxy, tmp_path):
+    write_cube(tmp_path / "galaxy.fits", galaxy)
+    config = load(written(CUBE))
+    assert config.disc_for() == config.disc_for(config.read_data())
+
+
+def test_only_gaps_are_guessed(written, galaxy):
+    text = """
+        [disc]
+        inc = 50
+        flux = 20
+        [disc.surface_brightness]
+        kind = "exponential"
+        [disc.rotation]
+        kind = "arctan"
+        r_turn = 1.0
+        [free]
+        east = { uniform = [-5, 5] }
+        "rotation.v_max" = { uniform = [10, 500] }
+    """
+    config = load(written(CUBE + text))
+    assert config.gaps == ("pa", "v_sys", "sigma_gas", "east", "surface_brightness.scale", "rotation.v_max")
+    disc = config.disc_for(galaxy)
+    assert (disc.inc, disc.flux, disc.north, disc.rotation.r_turn) == (50.0, 20.0, 0.0, 1.0)
+    assert disc.east == pytest.approx(1.0, abs=1.0)
+    assert disc.rotation.v_max == pytest.approx(120.0, rel=0.25)
+    assert disc.surface_brightness.scale == pytest.approx(3.0, rel=0.25)
+
+
+@pytest.mark.parametrize(
+    ("free", "light", "speed"),
+    [
+        ('"surface_brightness.scale" = { uniform = [0.5, 9] }', ExponentialDisc, ArctanCurve),
+        ('"surface_brightness.width" = { uniform = [0.5, 9] }', GaussianRing, ArctanCurve),
+        ('"surface_brightness.brightness" = { uniform = [0, 9] }', TableProfile, ArctanCurve),
+        ('"rotation.velocity" = { uniform = [-9, 900] }', ExponentialDisc, TableCurve),
+        ('"rotation.velocity[2]" = { uniform = [0, 900] }', ExponentialDisc, TableCurve),
+        ('"rotation.v_max" = { uniform = [0, 900] }', ExponentialDisc, ArctanCurve),
+    ],
+)
+def test_what_is_free_tells_the_kind(written, galaxy, free, light, speed):
+    disc = load(written(f"{CUBE}[free]\n{free}\n")).disc_for(galaxy)
+    assert (type(disc.surface_brightness), type(disc.rotation)) == (light, speed)
+
+
+def test_what_is_given_tells_the_kind(written, galaxy):
+    text = "[disc]\nrotation = { radius = [0, 4, 8] }\nsurface_brightness = { n = 1.0 }\n"
+    disc = load(written(CUBE + text)).disc_for(galaxy)
+    assert disc.rotation.radius.tolist() == [0, 4, 8]
+    np.testing.assert_allclose(disc.rotation.velocity[1:], TRUTH.rotation([4, 8]), rtol=0.25)
+    assert disc.surface_brightness.n == 1.0
+
+
+def test_keplerian_needs_a_distance(written):
+    error = refused(written, CUBE + '[disc]\nrotation = { kind = "keplerian" }\n')
+    assert error.key == "disc.rotation.distance"
+    assert "is missing" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "line", "said"),
+    [
+        ("[disc]\nincl = 3", "disc.incl", 4, "Did you mean 'inc'"),
+        ("[disc]\ninc = 341", "disc.inc", 4, "inc is 341"),
+        ("[disc.rotation]\nv_max = -1\nr_turn = -1", "disc.rotation.r_turn", 5, "expected > 0"),
+        ("[disc.rotation]\nkind = 'atan'", "disc.rotation.kind", 4, "allowed: arctan, flat"),
+        ("[disc]\nrotation = 3", "disc.rotation", 4, "expected a table with kind"),
+        ("[disc]\nrotation = 3\n[free]\npa = 4", "disc.rotation", 4, "expected a table with kind"),
+        ("[free]\npq = { uniform = [0, 1] }", "free.pq", 4, "parameter 'pq' is not known"),
+        ("[free]\nrotation.vmax = { uniform = [0, 1] }", "disc.rotation.kind", None, "is missing; allowed: arctan"),
+        (
+            "[disc.rotation]\nradius = [0, 4, 8]\n[free]\n'rotation.velocity[3]' = { uniform = [0, 1] }",
+            "free.rotation.velocity[3]",
+            6,
+            "out of range for 3 values",
+        ),
+    ],
+)
+def test_gaps_do_not_hide_mistakes(written, text, key, line, said):
+    error = refused(written, CUBE + text)
+    assert (error.key, error.line) == (key, line)
+    assert said in str(error)
+
+
+def test_a_path_is_checked_again_when_the_table_is_known(written, galaxy):
+    config = load(written(CUBE + "[free]\n'rotation.velocity[7]' = { uniform = [0, 900] }\n"))
+    with pytest.raises(ConfigError, match=r"line 4: free\.rotation\.velocity\[7\]: .*out of range for \d values"):
+        config.disc_for(galaxy)
+
+
+def test_a_guess_is_moved_into_its_prior(written, galaxy, caplog):
+    free = "[free]\ninc = { uniform = [70, 80] }\npa = { uniform = [0, 360], periodic = true }\n"
+    free += "surface_brightness.scale = { uniform = [5, 15] }\nflux = { normal = [20, 1] }\n"
+    config = load(written(CUBE + free))
+    with caplog.at_level("INFO", logger="kinms"):
+        disc = config.disc_for(galaxy)
+    assert disc.inc == pytest.approx(70.1)
+    assert disc.surface_brightness.scale == pytest.approx(5.1)
+    # v_max is that of the inclination allowed.
+    product = TRUTH.rotation.v_max * np.sin(np.radians(TRUTH.inc))
+    assert disc.rotation.v_max * np.sin(np.radians(70.1)) == pytest.approx(product, rel=0.25)
+    assert "Moved into the prior: inc = 70.1; the rest is guessed again." in caplog.text
+    assert "Moved into the prior: surface_brightness.scale = 5.1." in caplog.text
+    for path, prior in config.free.items():
+        assert np.all(np.isfinite(prior.log_pdf(disc.value(path)))), path
+
+
+def test_elements_of_a_table_are_moved_one_by_one(written, galaxy):
+    text = "[disc.rotation]\nradius = [0, 4, 8]\n[free]\nrotation.velocity = { uniform = [10, 400] }\n"
+    velocity = load(written(CUBE + text)).disc_for(galaxy).rotation.velocity
+    assert velocity[0] == pytest.approx(13.9)
+    assert velocity[1] > 50
+
+
+def test_what_the_file_gives_is_never_moved(written, galaxy):
+    config = load(written(CUBE + "[disc]\ninc = 50\n[free]\ninc = { uniform = [70, 80] }\n"))
+    assert config.disc_for(galaxy).inc == 50.0
+
+
+def test_the_signal_must_be_there(written, galaxy):
+    noise = galaxy.replace(data=correlated_noise(galaxy.grid, galaxy.beam, 1.0, 1))
+    with pytest.raises(InputError, match="the signal is nowhere above the noise"):
+        load(written(CUBE)).disc_for(noise)

@@ -6,11 +6,14 @@ import warnings
 import numpy as np
 import pytest
 
-from kinms.cube import Model, Sampling, simulate
+from kinms.correlation import Correlation
+from kinms.cube import Cube, Model, Sampling, simulate
 from kinms.disc import Disc
 from kinms.errors import HeaderError, InputError, InputTypeError, KinmsWarning, UnknownNameError
 from kinms.grid import Beam, CubeGrid
-from kinms.likelihood import WhiteNoise
+from kinms.likelihood import CorrelatedNoise, InflatedNoise, StudentT, WhiteNoise
+from kinms.modes import FieldModes, MaskModes
+from kinms.noise import NoiseModel, correlated_noise, detection_mask
 from kinms.posterior import DiscPosterior, choose_likelihood
 from kinms.priors import LogUniform, Normal, Uniform
 from kinms.profiles import ArctanCurve, GaussianRing, TableCurve
@@ -252,12 +255,9 @@ def test_rms_is_given_or_of_the_cube_or_measured(data):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (
-            {"kind": "correlated"},
-            InputError,
-            "'correlated'; expected 'white' or 'inflated'.* arrives in a",
-        ),
-        ({"kind": "gaussian"}, InputError, "likelihood is 'gaussian'; expected 'white' or 'inflated'"),
+        ({"kind": "gaussian"}, InputError, "likelihood is 'gaussian'; expected 'white', 'inflated', 'correlated' or "),
+        ({"kind": None}, InputTypeError, "likelihood is None; expected 'white'.*or a likelihood"),
+        ({"kind": "correlated", "inflate": True}, InputError, "inflate is True; expected nothing beside"),
         ({"inflate": "yes"}, InputError, "inflate is 'yes'; expected False, True, a number or 'auto'"),
         ({"inflate": -3}, InputError, "inflate is -3"),
         ({"rms": 0.0}, InputError, "rms is 0; expected > 0"),
@@ -279,6 +279,156 @@ def test_cube_without_noise_or_without_data(data):
         choose_likelihood("white", constant)
     with pytest.raises(InputError, match="data is without a single finite voxel"):
         choose_likelihood("white", data.replace(data=np.full(GRID.shape, np.nan), rms=None))
+
+
+@pytest.fixture(scope="module")
+def correlated():
+    """The disc in a field of 60 x 56 pixels, with the noise of its beam."""
+    grid, beam = CubeGrid((8, 60, 56), 1.0, 30.0), Beam(4.0, 3.0, 20.0)
+    cube = simulate(DISC, grid, beam)
+    rms = float(cube.data.max()) / 15.0
+    return cube.replace(data=cube.data + correlated_noise(grid, beam, rms, seed=4)), rms
+
+
+def test_correlated_noise_is_measured(correlated):
+    cube, rms = correlated
+    noise = choose_likelihood("correlated", cube)
+    assert type(noise) is CorrelatedNoise
+    # Known to 1.65 / sqrt(2 x 27000 voxels / 14 pixels) = 3 %.
+    assert noise.error == pytest.approx(rms, rel=0.1)
+    assert noise.voxels == cube.data.size
+    expected = Correlation.of_beam(cube.beam, 1.0)
+    np.testing.assert_array_equal(noise.correlation.table, expected.table)
+    # The floor is what a model of 1e-3 of its peak can be wrong by, at least: a voxel is 15 sigma here.
+    assert noise.correlation.floor >= (1e-3 * 14.0) ** 2
+    assert any("correlation of the beam" in remark for remark in noise.remarks)
+    assert any(remark.endswith("% of the variance taken for white") for remark in noise.remarks)
+    truth = simulate(DISC, cube.grid, cube.beam).data
+    assert noise.chi2(truth) == pytest.approx(noise.n, rel=0.3)
+
+
+def test_rms_of_correlated_noise_may_be_given(correlated):
+    cube, rms = correlated
+    assert choose_likelihood("correlated", cube, rms=3.0 * rms).error == pytest.approx(3.0 * rms)
+    assert choose_likelihood("correlated", cube.replace(rms=2.0 * rms)).error == pytest.approx(2.0 * rms)
+    model = NoiseModel(np.full(8, rms), Correlation.of_beam(Beam(2.0), 1.0, floor=0.05, channels="hanning"))
+    noise = choose_likelihood("correlated", cube, noise=model)
+    assert noise.error == pytest.approx(rms)
+    np.testing.assert_array_equal(noise.correlation.table, model.correlation.table)
+    assert noise.correlation.channels.size == 3
+    for bad, message in ((0.0, "rms is 0; expected > 0"), (-1.0, "rms is -1"), (np.nan, "rms is nan")):
+        with pytest.raises(InputError, match=message):
+            choose_likelihood("correlated", cube, rms=bad)
+
+
+def test_noise_is_measured_beside_a_mask_that_selects_the_signal(correlated):
+    cube, rms = correlated
+    use = detection_mask(cube)
+    noise = choose_likelihood("correlated", cube, mask=use)
+    assert noise.voxels == use.sum()
+    assert noise.error == pytest.approx(rms, rel=0.1)
+    with pytest.raises(InputError, match="the mask is without a single usable voxel"):
+        choose_likelihood("correlated", cube, mask=np.zeros(cube.data.shape, dtype=bool))
+
+
+def test_a_frame_of_blanks_leaves_a_rectangle(correlated):
+    cube, _ = correlated
+    data = cube.data.copy()
+    data[:, :3], data[:, :, 53:], data[:, 3:6, :4] = np.nan, np.nan, np.nan
+    noise = choose_likelihood("correlated", cube.replace(data=data))
+    assert any(remark == "used are pixels 4 to 52 in x and 3 to 59 in y" for remark in noise.remarks)
+    assert noise.voxels == 8 * 57 * 49
+    assert isinstance(noise.modes, FieldModes)
+
+
+def test_a_wide_mask_is_cut_to_what_is_near_the_signal(correlated):
+    cube, _ = correlated
+    y, x = np.ogrid[:60, :56]
+    holes = np.broadcast_to(np.hypot(y - 30, x - 28) < 18, cube.data.shape).copy()
+    holes[:, ::7, ::7] = False  # no rectangle round the signal is without gaps
+    few = choose_likelihood("correlated", cube, mask=holes)
+    assert few.voxels == holes.sum()  # 1000 in a channel are not many
+    grid, beam = CubeGrid((6, 80, 80), 1.0, 30.0), Beam(4.0)
+    truth = simulate(DISC, grid, beam).data
+    data = truth + correlated_noise(grid, beam, float(truth.max()) / 15.0, seed=4)
+    holes = np.ones(grid.shape, dtype=bool)
+    holes[:, ::7, ::7] = False
+    many = choose_likelihood("correlated", Cube(data, grid, beam), mask=holes)
+    assert "used are the positions within two beams of signal" in many.remarks
+    assert many.voxels < 0.5 * holes.sum()
+    assert isinstance(many.modes, MaskModes)
+
+
+def test_gain_makes_an_error_for_each_voxel(correlated):
+    cube, rms = correlated
+    gain = np.tile(np.linspace(1.0, 3.0, 56), (60, 1))
+    truth = simulate(DISC, cube.grid, cube.beam).data
+    cube = cube.replace(data=truth + (cube.data - truth) * gain)
+    gain[0, 0] = np.nan
+    for kind, law in (("white", WhiteNoise), ("correlated", CorrelatedNoise), ("student", StudentT)):
+        noise = choose_likelihood(kind, cube, gain=10.0 / gain)
+        assert type(noise) is law
+        assert noise.error == pytest.approx(2.0 * rms, rel=0.1)  # at the typical place
+    white = choose_likelihood("white", cube, gain=1.0 / gain, rms=2.0 * rms)
+    assert white.n == cube.data.size - 8
+    assert white.chi2(truth) == pytest.approx(white.n, rel=0.1)
+    inflated = choose_likelihood("inflated", cube, gain=1.0 / gain, inflate=True)
+    assert inflated.inflation.n == cube.data.size - 8
+
+
+def test_heavy_tails_and_likelihoods_of_ones_own(data):
+    noise = choose_likelihood("student", data)
+    assert type(noise) is StudentT
+    assert (noise.n, noise.error) == (8 * 24 * 24, RMS)
+
+    def own(model):
+        return -float(np.abs(model - data.data).sum())
+
+    assert choose_likelihood(own, data) is own
+    posterior = DiscPosterior(DISC, data, {"inc": Uniform(10, 80)}, own)
+    assert posterior([35.0]) == pytest.approx(own(posterior.predict(np.array([35.0]))) - np.log(70.0))
+    for kind in (own, noise):
+        with pytest.raises(InputError, match="flux is 'best'; expected 'given' where the noise is not Gaussian"):
+            DiscPosterior(DISC, data, {"inc": Uniform(10, 80)}, kind, flux="best")
+        with pytest.raises(InputError, match="expected one of Gaussian noise"):
+            DiscPosterior(DISC, data, {"inc": Uniform(10, 80)}, kind).best_flux([35.0])
+
+
+def test_correlation_wider_than_the_field():
+    grid, beam = CubeGrid((8, 24, 24), 1.0, 30.0), Beam(20.0)
+    cube = Cube(np.random.default_rng(1).normal(size=grid.shape), grid, beam)
+    with pytest.raises(InputError, match=r"the correlation is 28.3 pixels wide in y; expected at most the field, 24"):
+        choose_likelihood("correlated", cube, noise=NoiseModel(np.ones(8), Correlation.of_beam(beam, 1.0)))
+
+
+def test_cube_without_noise_has_no_correlation(data):
+    with pytest.raises(InputError, match="the measured rms is 0"):
+        choose_likelihood("correlated", data.replace(data=np.zeros(GRID.shape), rms=None))
+
+
+def test_flux_is_free_or_found_or_given(data):
+    noise = WhiteNoise(data.data, RMS)
+    with pytest.raises(InputError, match="flux is 'most'; expected 'given', 'best' or 'marginal'"):
+        DiscPosterior(DISC, data, {"inc": Uniform(10, 80)}, noise, flux="most")
+    with pytest.raises(InputError, match="flux is 'best' and free as well; expected one of the two"):
+        DiscPosterior(DISC, data, {"inc": Uniform(10, 80), "flux": Uniform(1, 10)}, noise, flux="best")
+
+
+@pytest.mark.parametrize("kind", [WhiteNoise, InflatedNoise])
+def test_flux_of_white_noise_by_brute_force(data, kind):
+    noise = kind(data.data, RMS)
+    best, marginal = (DiscPosterior(DISC, data, {"inc": Uniform(10, 80)}, noise, flux=f) for f in ("best", "marginal"))
+    given = DiscPosterior(DISC, data, {"inc": Uniform(10, 80), "flux": Uniform(-100, 100)}, noise)
+    sigmas = np.linspace(-6.0, 6.0, 61)
+    for inc in (33.0, 40.0):
+        flux, error = best.best_flux([inc])
+        fluxes = flux + error * sigmas
+        values = np.array([given([inc, value]) for value in fluxes]) + np.log(200.0)
+        # Chi-squared is a parabola in the flux: 1 sigma away it is one more, inflated or not.
+        np.testing.assert_allclose(values, values.max() - 0.5 * sigmas**2, atol=2e-3)
+        assert best([inc]) == pytest.approx(values.max(), abs=2e-3)
+        integral = np.log(np.trapezoid(np.exp(values - values.max()), fluxes)) + values.max()
+        assert marginal([inc]) == pytest.approx(integral, abs=2e-3)
 
 
 def test_default_likelihood_is_inflated(data):

@@ -17,6 +17,8 @@ from kinms.compilation import kernel
 PACKAGE = pathlib.Path(kinms.__file__).parent
 # Plotting, files, samplers and statistics: nothing that a model needs.
 HEAVY = {
+    "arviz_base",
+    "arviz_stats",
     "astropy.io.fits",
     "astropy.table",
     "astropy.units",
@@ -25,6 +27,7 @@ HEAVY = {
     "dask",
     "gastimator",
     "gastimator_bridge",
+    "h5netcdf",
     "joblib",
     "matplotlib",
     "radio_beam",
@@ -34,6 +37,7 @@ HEAVY = {
     "scipy.stats",
     "spectral_cube",
     "tqdm",
+    "xarray",
 }
 NAMES = """
 kinms.simulate, kinms.Cube, kinms.Disc, kinms.DiscPosterior, kinms.Posterior, kinms.Sampling, kinms.SersicDisc
