@@ -3,6 +3,7 @@
     python benchmarks/calibration.py                     200 mocks of either noise, all likelihoods, tables and figure
     python benchmarks/calibration.py --mocks 40          fewer, prints only
     python benchmarks/calibration.py --processes 4
+    python benchmarks/calibration.py --only correlated/correlated --mocks 500      two rows, better known
 
 Discs are drawn from the priors that they are then fitted with, so that the rank of each true value among draws from its
 posterior is uniform if the posterior is right (simulation-based calibration: Talts et al. 2018). Noise is white, or
@@ -13,6 +14,7 @@ the correlation of the noise: both are measured in each mock.
 from __future__ import annotations
 
 import argparse
+import itertools
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -134,17 +136,19 @@ def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
 def table(results: dict[str, dict[str, Any]]) -> str:
     """Return Markdown: a row per noise, likelihood and method."""
     lines = [
-        "| noise | likelihood | errors from | 50 % | 68 % | 95 % | mean pull | scatter of pulls | least p of ranks |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| noise | likelihood | errors from | mocks | 50 % | 68 % | 95 % | mean pull | scatter of pulls | least p |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for key, result in results.items():
-        noise, likelihood, method = key.split("/")
+    for noise, likelihood, method in itertools.product(NOISES, LIKELIHOODS, ("laplace", "gastimator")):
+        result = results.get(f"{noise}/{likelihood}/{method}")
+        if result is None:
+            continue
         of_level = [100.0 * np.array(result["coverage"][f"{level:.2f}"]) for level in LEVELS]
         cells = [f"{np.mean(c):.0f} ({np.min(c):.0f} to {np.max(c):.0f})" for c in of_level]
         pulls = np.array(result["mean_pull"])
         worst = pulls[np.argmax(np.abs(pulls))]
         lines.append(
-            f"| {noise} | {likelihood} | {method} | {' | '.join(cells)} | {worst:+.2f} at most | "
+            f"| {noise} | {likelihood} | {method} | {result['mocks']} | {' | '.join(cells)} | {worst:+.2f} at most | "
             f"{np.mean(result['std_pull']):.2f} | {min(result['p_ranks']):.2g} |"
         )
     return "\n".join(lines)
@@ -188,7 +192,7 @@ def figure(results: dict[str, dict[str, Any]]) -> Any:
     FigureCanvasAgg(page)
     top, bottom = page.subfigures(2, 1, height_ratios=(1.1, 1.0))
     axes = top.subplots()
-    n = next(iter(results.values()))["mocks"]
+    n = min(result["mocks"] for result in results.values())
     low, high = scipy.stats.binom.interval(0.95, n, 0.68)
     axes.axhspan(100 * low / n, 100 * high / n, color="0.88", zorder=0, label=f"95 % of chance, {n} mocks")
     axes.axhline(68, color="0.4", lw=1)
@@ -210,10 +214,9 @@ def figure(results: dict[str, dict[str, Any]]) -> Any:
     axes.set_title("Noise correlated by the beam: how often the truth lies inside the error bar")
     axes.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.09), frameon=False, fontsize=9)
     panels = bottom.subplots(1, 3, sharey=True)
-    expected = n / BINS
     for panel, likelihood in zip(panels, LIKELIHOODS, strict=True):
         result = results[f"correlated/{likelihood}/laplace"]
-        share = np.mean(result["ranks"], axis=0) / expected
+        share = np.mean(result["ranks"], axis=0) * BINS / result["mocks"]
         panel.bar((np.arange(BINS) + 0.5) / BINS, share, 0.92 / BINS, color=colours[likelihood])
         panel.axhline(1.0, color="0.3", lw=1)
         panel.set_title(likelihood)
@@ -240,7 +243,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mocks", type=int, default=200)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--no-sampler", action="store_true", help="Laplace's approximation alone")
+    parser.add_argument("--only", metavar="NOISE/LIKELIHOOD/METHOD", default="", help="cases that begin like this")
     parser.add_argument("--again", action="store_true", help="only make tables and figure of the kept results again")
     args = parser.parse_args()
     if args.again:
@@ -248,17 +251,16 @@ def main() -> None:
         return
     results: dict[str, dict[str, Any]] = {}
     of_all = [(noise, likelihood, "laplace") for noise in NOISES for likelihood in LIKELIHOODS]
-    if not args.no_sampler:
-        of_all.append(("correlated", "correlated", "gastimator"))
+    of_all.append(("correlated", "correlated", "gastimator"))
+    of_all = [case for case in of_all if "/".join(case).startswith(args.only)]
     for case in of_all:
         found = run([(number, *case) for number in range(args.mocks)], args.processes)
         results["/".join(case)] = summary(found)
     print(table(results))
-    print()
-    print(by_parameter(results["correlated/correlated/laplace"]))
-    if args.mocks >= 200 and not args.no_sampler:
-        report.keep("calibration", results)
-        write(results)
+    for key, result in results.items():
+        print(f"\n{key}\n{by_parameter(result)}")
+    if args.mocks >= 200:
+        write(report.keep("calibration", results))
 
 
 if __name__ == "__main__":

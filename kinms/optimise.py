@@ -98,6 +98,18 @@ def optimise(posterior: DiscPosterior, starts: int = 8) -> Optimum:
     -----
     Laplace's approximation takes the posterior for a Gaussian: right where the data determine all parameters well, too
     narrow or too wide where they are degenerate or lie at a bound, which the messages say.
+
+    Examples
+    --------
+    >>> from kinms.cube import simulate
+    >>> from kinms.grid import Beam, CubeGrid
+    >>> from kinms.priors import Uniform
+    >>> from kinms.profiles import ArctanCurve, ExponentialDisc
+    >>> disc = Disc(surface_brightness=ExponentialDisc(3.0), rotation=ArctanCurve(100.0, 1.0), inc=40, pa=30, flux=5)
+    >>> data = simulate(disc, CubeGrid((16, 48, 48), 1.0, 20.0), Beam(4.0)).replace(rms=1e-3)
+    >>> found = optimise(DiscPosterior(disc.replace(pa=50.0), data, {"pa": Uniform(0, 360, periodic=True)}))
+    >>> found.converged, round(float(found.x[0]), 2)
+    (True, 30.0)
     """
     search = _Search(posterior)
     best = search.climb(posterior.start)
