@@ -52,7 +52,7 @@ bench-fit: env
 
 bench-calibration: env
 	$(BIN)/python benchmarks/calibration.py
-	$(BIN)/python benchmarks/calibration.py --only correlated/correlated --mocks 500
+	$(BIN)/python benchmarks/calibration.py --only correlated/correlated/laplace --mocks 500
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache *.egg-info

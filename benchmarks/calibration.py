@@ -3,7 +3,7 @@
     python benchmarks/calibration.py                     200 mocks of either noise, all likelihoods, tables and figure
     python benchmarks/calibration.py --mocks 40          fewer, prints only
     python benchmarks/calibration.py --processes 4
-    python benchmarks/calibration.py --only correlated/correlated --mocks 500      two rows, better known
+    python benchmarks/calibration.py --only correlated/correlated/laplace --mocks 500      one row, better known
 
 Discs are drawn from the priors that they are then fitted with, so that the rank of each true value among draws from its
 posterior is uniform if the posterior is right (simulation-based calibration: Talts et al. 2018). Noise is white, or
