@@ -82,7 +82,7 @@ def fit(number: int, noise: str, likelihood: str, method: str) -> dict[str, Any]
         if method == "laplace":
             chains = laplace(posterior, seed=number)
         else:
-            # As `km.fit` does: chains begin at the most probable disc.
+            # A chain that begins at the most probable disc needs no long burn-in.
             disc = posterior.disc_at(optimise(posterior).x)
             posterior = DiscPosterior(disc, data, PRIORS, posterior.likelihood)
             chains = SAMPLERS[method](

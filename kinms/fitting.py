@@ -21,7 +21,7 @@ from kinms.errors import InputError, InputTypeError, KinmsWarning, SamplingError
 from kinms.guessing import guess
 from kinms.likelihood import CorrelatedNoise, Inflation, Likelihood, Prior
 from kinms.noise import NoiseModel
-from kinms.optimise import laplace, optimise
+from kinms.optimise import laplace
 from kinms.posterior import DiscPosterior, choose_likelihood
 from kinms.records import check_scalar
 from kinms.results import FitResult, summarise, versions
@@ -33,8 +33,6 @@ logger = logging.getLogger(__name__)
 
 #: A best model whose own sampling error is above this is not to be trusted.
 ACCURACY_LIMIT = 1e-2
-#: Numbers in the slopes of a model, above which sampling starts where it was told to: these would fill the memory.
-MOST_SLOPES = 200_000_000
 #: Arguments of `fit` that no sample depends on. All others, new ones too, are part of what a checkpoint belongs to.
 NO_MATTER = ("processes", "progress", "checkpoint", "checkpoint_interval", "resume")
 #: Arguments of `fit` as people call them.
@@ -169,8 +167,6 @@ def fit(
     posterior = DiscPosterior(disc, data, free, chosen, sampling, flux)
     _check_start(posterior, chosen, journal)
     journal.say(f"Free: {'; '.join(f'{p.name} ~ {p.prior} from {p.start:.6g}' for p in posterior.parameters)}.")
-    if sampler.name != "optimise":
-        posterior = _settle(posterior, data, free, sampling, flux, journal)
     for line in _of_noise(chosen, likelihood, data.unit):
         journal.say(line)
     journal.say(f"Method {method}: {sampler.plan(len(posterior.labels), steps, burn, chains)}, seed {seed}.")
@@ -321,33 +317,6 @@ def _check_start(posterior: DiscPosterior, noise: Likelihood, journal: _Journal)
         raise InputError("the log-probability at the start", f"not finite ({values})", "a finite one", fix)
     if not np.any(model):
         journal.warn("The disc at the start lies wholly outside the cube: its model is zero everywhere.")
-
-
-def _settle(
-    posterior: DiscPosterior,
-    data: Cube,
-    free: Mapping[str, Prior | Sequence[Prior]],
-    sampling: Sampling | None,
-    flux: str,
-    journal: _Journal,
-) -> DiscPosterior:
-    """Return the posterior as planned for the most probable disc near the start.
-
-    Chains then begin where they are to stay, and models are as dense as that disc needs, not as the guess did.
-    """
-    if data.data.size * len(posterior.labels) > MOST_SLOPES:
-        return posterior
-    try:
-        best = optimise(posterior, starts=0)
-    except (InputError, SamplingError):  # a likelihood without residuals, a parameter that changes nothing
-        return posterior
-    gap = 1e-3 * np.where(np.isfinite(posterior.upper - posterior.lower), posterior.scale, 0.0)
-    x = np.where(posterior.periodic, best.x, np.clip(best.x, posterior.lower + gap, posterior.upper - gap))
-    if not posterior(x) > posterior(posterior.start):
-        return posterior
-    found = ", ".join(f"{name} = {value:.6g}" for name, value in zip(posterior.labels, x, strict=True))
-    journal.say(f"Sampling starts from the most probable disc: {found}.")
-    return DiscPosterior(posterior.predict.disc_at(x), data, free, posterior.likelihood, sampling, flux)
 
 
 def _result(

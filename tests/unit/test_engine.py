@@ -306,7 +306,7 @@ def test_flux_of_a_disc_that_is_not_there(data):
         DiscPosterior(DISC, data, {"flux": Uniform(1, 90)}, flux="best")
     with pytest.raises(InputError, match="flux is 'beast'"):
         DiscPosterior(DISC, data, {"inc": Uniform(1, 80)}, flux="beast")
-    with pytest.raises(InputError, match="'given' where the noise is not white"):
+    with pytest.raises(InputError, match="'given' where the noise is not Gaussian"):
         DiscPosterior(DISC, data, {"inc": Uniform(1, 80)}, lambda model: 0.0, flux="marginal")
 
 
