@@ -452,6 +452,9 @@ def _outline(document: Document, table: dict[str, Any]) -> tuple[dict[str, Any],
         filled[head] = {**law, **left}
         # The kind of the light is a guess as well where nothing tells it.
         gaps += [head] if head not in table and not names else [f"{head}.{name}" for name in left]
+    if set(gaps) <= set(CENTRE):
+        # A disc that lacks nothing else has its centre where it says nothing of it: at the reference position.
+        return {**table, **{name: 0.0 for name in gaps}}, []
     return filled, gaps
 
 

@@ -138,9 +138,9 @@ def guess(cube: Cube, *, surface_brightness: Any = None, rotation: Any = None, *
         rivals = _without_loser(rivals)
     best = rivals[-1] if len(rivals) == 2 and _is_ring(rivals[1], rivals[0]) else rivals[0]
     disc = best.disc
-    if speed.cls is TableCurve:
+    if speed.cls is TableCurve and speed.whole is None:
         disc = disc.replace(rotation=_velocity_table(view, disc, speed.given))
-    if light.cls is TableProfile:
+    if light.cls is TableProfile and light.whole is None:
         disc = disc.replace(surface_brightness=_brightness_table(view, disc, light.given))
     disc = _finish(disc, cube, view.sign, known, light, speed)
     _tell(disc, known, light, speed, best)

@@ -424,6 +424,10 @@ class _WhiteChi2(_Chi2):
         # Not a BLAS dot product: its last bits depend on the number of threads.
         self._square = float(np.einsum("ijk,ijk->", weighted, data.astype(float)))
 
+    def __call__(self, disc: Disc) -> float:
+        square, product = self.model.products(disc, self._data, self._weights)
+        return (self._square - 2.0 * product + square) / self.noise.error**2
+
     @property
     def data_square(self) -> float:
         return self._square / self.noise.error**2

@@ -731,3 +731,31 @@ def test_the_signal_must_be_there(written, galaxy):
     noise = galaxy.replace(data=correlated_noise(galaxy.grid, galaxy.beam, 1.0, 1))
     with pytest.raises(InputError, match="the signal is nowhere above the noise"):
         load(written(CUBE)).disc_for(noise)
+
+
+def test_a_whole_disc_keeps_its_centre(written, galaxy):
+    """East and north are 0 where a file that lacks nothing else does not give them, free or not."""
+    config = load(
+        written(
+            f"""{CUBE}[disc]
+            inc = 50
+            pa = 120
+            v_sys = 1500
+            sigma_gas = 12
+            flux = 9
+            [disc.surface_brightness]
+            kind = "exponential"
+            scale = 4
+            [disc.rotation]
+            kind = "table"
+            radius = [0, 10, 20]
+            velocity = [0, 90, 100]
+            [free]
+            east = {{ uniform = [-5, 5] }}
+            north = {{ uniform = [-5, 5] }}
+            """
+        )
+    )
+    assert config.gaps == ()
+    assert config.disc_for(galaxy) == config.disc
+    assert (config.disc.east, config.disc.north) == (0.0, 0.0)

@@ -435,3 +435,15 @@ def test_line_width():
     assert middle == pytest.approx(90.0)
     assert width == pytest.approx(80.0 * 0.5 * (0.8 + 0.5))
     assert line_width(velocity[:10], np.ones(10)) == (45.0, 90.0)
+
+
+def test_laws_that_are_given_whole_are_kept():
+    cube = simulate(
+        Disc(surface_brightness=ExponentialDisc(4.0), rotation=ArctanCurve(150.0, 2.0), inc=50, pa=120, flux=9),
+        CubeGrid((24, 64, 64), 1.0, 20.0),
+        Beam(4.0),
+    )
+    rotation = TableCurve([0.0, 5.0, 20.0], [0.0, 90.0, 140.0])
+    light = TableProfile([0.0, 8.0, 20.0], [1.0, 0.3, 0.0])
+    found = guess(cube, rotation=rotation, surface_brightness=light, inc=50.0)
+    assert (found.rotation, found.surface_brightness, found.inc) == (rotation, light, 50.0)
