@@ -18,7 +18,7 @@ from kinms.errors import InputError
 from kinms.grid import Beam
 from kinms.records import FloatArray, Record, check_array, check_scalar
 
-__all__ = ["CHANNELS", "FLOOR", "Correlation"]
+__all__ = ["CHANNELS", "FLOOR", "Correlation", "least_power"]
 
 #: White part of the variance where none was measured.
 FLOOR = 1e-3
@@ -78,7 +78,7 @@ class Correlation(Record):
         channels = check_array("channels", channels, shape=(-1,), minimum=-1.0, maximum=1.0)
         if channels.size == 0 or channels[0] != 1.0:
             raise InputError("channels", channels.tolist(), "1 for the channel itself, then its neighbours'")
-        if np.fft.rfft(_circle(channels)).real.min() < -1e-9:
+        if least_power(channels) < -1e-9:
             fix = "Hanning smoothing gives 2/3 and 1/6: more than 0.5 in the nearest alone is impossible."
             raise InputError("channels", channels.tolist(), "a correlation that noise can have", fix)
         set_field(self, "channels", channels)
@@ -187,13 +187,14 @@ def _possible(table: FloatArray) -> FloatArray:
     return table
 
 
-def _circle(channels: FloatArray) -> FloatArray:
-    """The correlation of channels on a ring so long that nothing meets itself."""
+def least_power(channels: FloatArray) -> float:
+    """Return the least of the power spectrum of a correlation of channels: below zero, no noise can have it."""
+    # On a ring so long that nothing meets itself.
     n = 64 * len(channels)
     ring = np.zeros(n)
     ring[: len(channels)] = channels
     ring[n - len(channels) + 1 :] = channels[:0:-1]
-    return ring
+    return float(np.fft.rfft(ring).real.min())
 
 
 def _half_width(profile: FloatArray) -> float:

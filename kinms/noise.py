@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy  # loads its parts when they are first asked for
 
-from kinms.correlation import FLOOR, Correlation
+from kinms.correlation import FLOOR, Correlation, least_power
 from kinms.errors import InputError, KinmsWarning
 from kinms.grid import FWHM_PER_SIGMA, Beam, CubeGrid
 from kinms.records import FloatArray, Record, check_array, check_scalar
@@ -538,10 +538,7 @@ def _measure_channels(residual: FloatArray, free: np.ndarray, area: float) -> Fl
         found.append(value)
     channels = np.array(found)
     # A few measured numbers may be such as no noise can have: they are shrunk until it can.
-    while len(channels) > 1:
-        ring = np.concatenate([channels, np.zeros(64 * channels.size), channels[:0:-1]])
-        if np.fft.rfft(ring).real.min() > 0.0:
-            break
+    while len(channels) > 1 and not least_power(channels) > 0.0:
         channels[1:] *= 0.97
     return channels
 

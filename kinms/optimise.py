@@ -17,7 +17,6 @@ from gastimator_bridge.chains import Chains
 from gastimator_bridge.space import Space
 from kinms.cube import Cube
 from kinms.derivatives import slopes
-from kinms.disc import Disc
 from kinms.errors import InputError, SamplingError
 from kinms.likelihood import CorrelatedNoise, StudentT, WhiteNoise
 from kinms.noise import detection_mask
@@ -102,6 +101,7 @@ def optimise(posterior: DiscPosterior, starts: int = 8) -> Optimum:
     Examples
     --------
     >>> from kinms.cube import simulate
+    >>> from kinms.disc import Disc
     >>> from kinms.grid import Beam, CubeGrid
     >>> from kinms.priors import Uniform
     >>> from kinms.profiles import ArctanCurve, ExponentialDisc
@@ -229,7 +229,7 @@ class _Search:
         posterior = self.posterior
         disc = posterior.disc_at(x)
         model = self.white.whitened(posterior.predict.model(disc))
-        columns = [self.white.whitened(cube) for cube in self._slopes(disc)]
+        columns = [self.white.whitened(cube) for cube in slopes(posterior.predict.model, disc, posterior.labels)]
         self.n_evaluations += len(columns) + 1
         residual = self.data - model
         weight = None
@@ -259,9 +259,6 @@ class _Search:
             curvature[k, k] += bend
             slope[k] += push
         return curvature, slope
-
-    def _slopes(self, disc: Disc) -> FloatArray:
-        return slopes(self.posterior.predict.model, disc, self.posterior.labels)
 
     def _priors(self, x: FloatArray) -> Iterator[tuple[int, float, float]]:
         """Half the curvature and half the slope of -2 log prior of those that are not flat, by differences."""

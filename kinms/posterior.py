@@ -132,17 +132,17 @@ def _correlated(data: Cube, error: Any, use: np.ndarray, noise: NoiseModel) -> C
     peak = float(np.abs(np.where(use, data.data / error, 0.0)).max())
     floor = max(noise.correlation.floor, min((MODEL_ERROR * peak) ** 2, 0.5))
     rectangle = _full_rectangle(use, signal)
-    if rectangle is None and use.sum(axis=(1, 2)).max() > WIDE and not use.all(axis=(1, 2)).any():
-        near = _near(signal, data)
-        if np.any(use & near):
-            use = use & near
-            remarks.append("used are the positions within two beams of signal")
     if rectangle is not None:
         y, x = rectangle
         inside = np.zeros_like(use)
         inside[:, y, x] = True
         remarks.append(f"used are pixels {x.start} to {x.stop - 1} in x and {y.start} to {y.stop - 1} in y")
         use = use & inside
+    elif use.sum(axis=(1, 2)).max() > WIDE and not use.all(axis=(1, 2)).any():
+        near = _near(signal, data)
+        if np.any(use & near):
+            use = use & near
+            remarks.append("used are the positions within two beams of signal")
     correlation = noise.correlation.replace(floor=floor)
     remarks.append(f"{100.0 * floor:.2g} % of the variance taken for white")
     return CorrelatedNoise(data.data, error, correlation, use, remarks=tuple(remarks))
