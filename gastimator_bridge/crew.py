@@ -37,6 +37,8 @@ _ONE_THREAD = dict.fromkeys(
 _LARGE = 1 << 16
 # Arrays begin at multiples of this many bytes, as numpy's own do at least.
 _ALIGNED = 64
+# A task is taken over by loky within milliseconds; one that is not after this many seconds never will be.
+_PATIENCE = 5.0
 # A worker looks this often, in seconds, whether the process that it works for is still there.
 _WATCH = 1.0
 
@@ -125,10 +127,10 @@ class Crew:
 
     def __init__(self, log_prob: LogProb, processes: int) -> None:
         self.log_prob, self.processes = log_prob, processes
-        # One more than can be done, so that nobody waits; loky stumbles over a longer queue when it is stopped.
-        self.at_once = processes + 1
+        self.at_once = processes + 1  # one more than can be done, so that nobody waits
         self._shared = contextlib.ExitStack()
         self._pool: Any = None
+        self._given: set[Future[Any]] = set()
 
     def __enter__(self) -> Self:
         from joblib.externals import loky
@@ -151,7 +153,7 @@ class Crew:
         )
         try:
             with _ctrl_c_ignored():
-                self._pool.submit(_nothing)  # workers are started with the first task
+                self._give(_nothing)  # workers are started with the first task
         except BaseException:
             self.__exit__(KeyboardInterrupt)
             raise
@@ -159,6 +161,8 @@ class Crew:
 
     def __exit__(self, kind: object = None, *_: object) -> None:
         try:
+            if kind is not None:
+                self._let_take_over()
             self._pool.shutdown(wait=True, kill_workers=kind is not None)
         finally:
             self._shared.close()
@@ -172,9 +176,21 @@ class Crew:
             If a worker has died.
         """
         try:
-            return self._pool.submit(_work, task, *args)
+            return self._give(_work, task, *args)
         except BrokenProcessPool as error:
             raise _dead() from error
+
+    def _give(self, task: Callable[..., Any], *args: Any) -> Future[Any]:
+        future: Future[Any] = self._pool.submit(task, *args)
+        self._given.add(future)
+        future.add_done_callback(self._given.discard)
+        return future
+
+    def _let_take_over(self) -> None:
+        """Wait until loky's own thread has every task in hand: killed earlier, it looks for those that it dropped."""
+        end = time.monotonic() + _PATIENCE
+        while not all(future.running() or future.done() for future in tuple(self._given)) and time.monotonic() < end:
+            time.sleep(0.001)
 
     def result(self, future: Future[Any]) -> Any:
         """Return what the task returned, or raise what it raised.

@@ -3,6 +3,8 @@
 import glob
 import os
 import tempfile
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -92,6 +94,32 @@ def test_file_is_gone_after_an_error_too():
     with pytest.raises(KeyboardInterrupt), Crew(Heavy(), 1):
         raise KeyboardInterrupt
     assert leftovers() == before
+
+
+def _second_fails(_, x):
+    if x == 0:
+        time.sleep(0.2)  # so that the failure is known before anybody asks for it
+    if x == 1:
+        raise ValueError("one")
+    return x
+
+
+def test_a_task_given_just_before_the_end_does_not_trip_the_pool(monkeypatch):
+    # loky's thread, slow to look for new tasks, is told to stop with one still untaken.
+    from joblib.externals.loky import process_executor
+
+    process = process_executor._ExecutorManagerThread.process_result_item
+    tripped = []
+
+    def process_slowly(self, item):
+        process(self, item)
+        time.sleep(0.05)
+
+    monkeypatch.setattr(process_executor._ExecutorManagerThread, "process_result_item", process_slowly)
+    monkeypatch.setattr(threading, "excepthook", tripped.append)
+    with pytest.raises(ValueError, match="one"), Crew(abs, 2) as workers:
+        workers.map(_second_fails, list(range(10)))
+    assert tripped == []
 
 
 def test_one_process_needs_no_crew():
