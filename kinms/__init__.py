@@ -32,7 +32,9 @@ if TYPE_CHECKING:
         SamplingError,
         UnknownNameError,
     )
-    from kinms.fits_io import describe, read_cube, read_obspars, write_cube
+    from kinms.fits_read import read_cube
+    from kinms.fits_survey import describe, read_obspars
+    from kinms.fits_write import write_cube
     from kinms.fitting import FitResult, fit
     from kinms.flows import BisymmetricFlow, LopsidedFlow, RadialFlow
     from kinms.grid import Beam, CubeGrid
@@ -131,7 +133,7 @@ _LAZY = {
     "compare": "comparison",
     "corner_figure": "plots",
     "correlated_noise": "noise",
-    "describe": "fits_io",
+    "describe": "fits_survey",
     "detection_mask": "noise",
     "estimate_rms": "noise",
     "fit": "fitting",
@@ -139,14 +141,14 @@ _LAZY = {
     "jacobian": "derivatives",
     "predictive_figure": "plots",
     "prior_figure": "plots",
-    "read_cube": "fits_io",
-    "read_obspars": "fits_io",
+    "read_cube": "fits_read",
+    "read_obspars": "fits_survey",
     "rotation_figure": "plots",
     "set_threads": "threads",
     "simulate": "cube",
     "summary_figure": "plots",
     "trace_figure": "plots",
-    "write_cube": "fits_io",
+    "write_cube": "fits_write",
 }
 
 __all__ = [

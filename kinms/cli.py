@@ -223,7 +223,7 @@ def _hdu(text: str) -> int | str:
 
 def _info(args: argparse.Namespace, journal: Journal) -> int:
     """Show the size, velocities, beam and noise of a cube, and what was assumed on reading it."""
-    from kinms.fits_io import describe
+    from kinms.fits_survey import describe
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", KinmsWarning)  # they are among what is shown
@@ -294,7 +294,7 @@ def _simulate(args: argparse.Namespace, journal: Journal) -> int:
     if config.grid is None and config.data is None:
         raise config.missing("grid", "simulate needs it, or [data], whose grid and beam it takes")
     from kinms.cube import simulate
-    from kinms.fits_io import write_cube
+    from kinms.fits_write import write_cube
     from kinms.noise import correlated_noise
 
     data = None

@@ -313,7 +313,7 @@ class Config:
         options = self._selection()
         rms = options.pop("rms", None)
         options.pop("gain", None)
-        from kinms.fits_io import read_cube  # astropy is slow to import: what is wrong above is told before
+        from kinms.fits_read import read_cube  # astropy is slow to import: what is wrong above is told before
 
         with self.naming("data"):
             cube = read_cube(options.pop("cube"), **options)
@@ -339,7 +339,7 @@ class Config:
         if self.data is None or self.data.gain is None:
             return None
         options = self._selection()
-        from kinms.fits_io import read_gain
+        from kinms.fits_read import read_gain
 
         known = {name: value for name, value in options.items() if name not in ("cube", "gain", "mask", "rms")}
         with self.naming("data"):

@@ -95,6 +95,8 @@ class Cube(Record):
         True where a voxel may be used; default everywhere. Voxels that are not finite are never used.
     rms : float, optional
         Noise of one voxel, in `unit`.
+    noise : ndarray, shape (nv, ny, nx), optional
+        1 sigma of each voxel, in `unit`, where the file brings it (a STAT extension, say); NaN where it is not known.
     stats : Stats, optional
         Of a simulated cube.
     spectral : SpectralAxis
@@ -123,6 +125,7 @@ class Cube(Record):
     header: fits.Header | None = None
     flipped: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    noise: FloatArray | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.grid, CubeGrid):
@@ -136,6 +139,11 @@ class Cube(Record):
             if mask.shape != data.shape:
                 raise InputError("the shape of mask", mask.shape, f"{data.shape}, as data")
             object.__setattr__(self, "mask", mask)
+        if self.noise is not None:
+            noise = np.asarray(self.noise)
+            if noise.shape != data.shape:
+                raise InputError("the shape of noise", noise.shape, f"{data.shape}, as data")
+            object.__setattr__(self, "noise", noise)
 
     def __repr__(self) -> str:
         return f"<Cube {self.data.shape} {self.unit}, {self.grid!r}, {self.beam!r}>"
@@ -164,7 +172,7 @@ class Cube(Record):
     def moment0(self, keep: np.ndarray | None = None) -> FloatArray:
         """Integrated intensity, shape (ny, nx), unit x km/s; of the voxels where ``keep`` is true if given."""
         data = self._clean() if keep is None else np.where(keep, self._clean(), 0.0)
-        return np.asarray(data.sum(axis=0) * self.grid.dv)
+        return np.asarray(np.tensordot(self.grid.widths, data, 1))
 
     def moment1(self, keep: np.ndarray | None = None) -> FloatArray:
         """Intensity-weighted mean velocity, shape (ny, nx), km/s; NaN where there is no positive intensity."""

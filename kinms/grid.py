@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kinms.errors import InputError, InputTypeError
-from kinms.records import FloatArray, Record, check_scalar
+from kinms.records import FloatArray, Record, check_array, check_scalar
 
 if TYPE_CHECKING:
     import radio_beam
@@ -43,17 +43,27 @@ class CubeGrid(Record):
     x_ref, y_ref : float, optional
         0-based pixel coordinates of the reference position, from which `east` and `north` count.
         Default: the centres of pixels ``nx // 2`` and ``ny // 2``, for even and odd sizes.
+    edges : array_like, shape (nv + 1,), optional
+        Velocities at which the channels begin and end, km/s, ascending, where they are not equally wide: of an axis
+        regular in frequency, say, read in the optical convention. They decide then: ``dv`` becomes the mean width, and
+        ``v_ref`` the middle of channel ``nv // 2``.
+    lsf_sigma : array_like, shape (nv,), optional
+        1 sigma of the spectrograph's response in each channel, km/s, where it varies along the axis; it adds in
+        quadrature to `Disc.lsf_sigma`.
 
     Raises
     ------
     InputError, InputTypeError
-        For a shape that is not three positive integers, or a cell or dv that is not positive.
+        For a shape that is not three positive integers, a cell or dv that is not positive, or edges that do not ascend.
 
     Examples
     --------
     >>> grid = CubeGrid(shape=(25, 64, 64), cell=1.0, dv=20.0)
     >>> float(grid.velocities[12]), float(grid.east[32])
     (0.0, 0.0)
+    >>> log = CubeGrid(shape=(2, 8, 8), cell=0.2, dv=1.0, edges=[0.0, 60.0, 130.0])
+    >>> log.dv, log.velocities.tolist(), log.widths.tolist()
+    (65.0, [30.0, 95.0], [60.0, 70.0])
     """
 
     shape: tuple[int, int, int]
@@ -65,6 +75,8 @@ class CubeGrid(Record):
     rest_frequency: float | None = None
     x_ref: float | None = None
     y_ref: float | None = None
+    edges: FloatArray | None = None
+    lsf_sigma: FloatArray | None = None
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
@@ -83,6 +95,15 @@ class CubeGrid(Record):
             set_field(self, "rest_frequency", rest)
         set_field(self, "x_ref", float(self.nx // 2) if self.x_ref is None else check_scalar("x_ref", self.x_ref))
         set_field(self, "y_ref", float(self.ny // 2) if self.y_ref is None else check_scalar("y_ref", self.y_ref))
+        if self.edges is not None:
+            edges = check_array("edges", self.edges, shape=(self.nv + 1,))
+            if np.any(np.diff(edges) <= 0.0):
+                raise InputError("edges", "not ascending", "velocities in km/s, each above the one before")
+            set_field(self, "edges", edges)
+            set_field(self, "dv", float(edges[-1] - edges[0]) / self.nv)
+            set_field(self, "v_ref", float(edges[self.nv // 2] + edges[self.nv // 2 + 1]) / 2.0)
+        if self.lsf_sigma is not None:
+            set_field(self, "lsf_sigma", check_array("lsf_sigma", self.lsf_sigma, shape=(self.nv,), minimum=0.0))
 
     @property
     def nv(self) -> int:
@@ -102,12 +123,21 @@ class CubeGrid(Record):
     @property
     def velocities(self) -> FloatArray:
         """Channel centres, shape (nv,), km/s, ascending."""
+        if self.edges is not None:
+            return np.asarray(0.5 * (self.edges[1:] + self.edges[:-1]))
         return self.v_ref + (np.arange(self.nv) - self.nv // 2) * self.dv
 
     @property
     def velocity_edges(self) -> FloatArray:
         """Channel edges, shape (nv + 1,), km/s, ascending."""
+        if self.edges is not None:
+            return self.edges
         return self.v_ref + (np.arange(self.nv + 1) - self.nv // 2 - 0.5) * self.dv
+
+    @property
+    def widths(self) -> FloatArray:
+        """Channel widths, shape (nv,), km/s; their mean is ``dv``."""
+        return np.full(self.nv, self.dv) if self.edges is None else np.diff(self.edges)
 
     @property
     def east(self) -> FloatArray:

@@ -444,7 +444,7 @@ def _telescope(given: Mapping[str, Any]) -> Telescope:
 
 
 def _write(galaxy: Galaxy, cube: FloatArray, grid: CubeGrid, beam: Beam | None) -> None:
-    from kinms.fits_io import write_cube
+    from kinms.fits_write import write_cube
 
     unit = "Jy/pixel" if beam is None and galaxy.bunit == "Jy/beam" else galaxy.bunit
     write_cube(f"{os.fspath(galaxy.fileName)}_simcube.fits", Cube(cube.T, grid, beam, unit), overwrite=True)

@@ -472,7 +472,7 @@ class FitResult:
 
     def _numbers(self, config_text: str | None) -> dict[str, Callable[[Path], Any]]:
         """File name -> what writes it."""
-        from kinms.fits_io import write_cube
+        from kinms.fits_write import write_cube
 
         # What is lost in 32 bits, if anything is: real cubes come in no more.
         double = not _fits_in_32_bits(self.data.data)
@@ -758,7 +758,7 @@ def _fields(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_cube(folder: Path, name: str, about: Mapping[str, Any]) -> Cube:
-    from kinms.fits_io import read_cube
+    from kinms.fits_read import read_cube
 
     path, mask = folder / f"{name}.fits", None
     with warnings.catch_warnings():

@@ -42,7 +42,9 @@ FLOORS = {
     "kinms.fits_spectral": 10,
     "kinms.fits_header": 11,
     "kinms.fits_layout": 12,
-    "kinms.fits_io": 13,
+    "kinms.fits_read": 13,
+    "kinms.fits_write": 13,
+    "kinms.fits_survey": 14,
     "kinms.priors": 9,
     "kinms.likelihood": 10,
     "kinms.posterior": 11,
@@ -72,7 +74,16 @@ FLOORS = {
 }
 # Optional or slow to import: plotting and whole applications are loaded when asked for. The command line loads all
 # it needs that way, so that help and complaints about a file come at once.
-LAZY = {"kinms.plots", "kinms.fitting", "kinms.config", "kinms.fits_io", "kinms.utils.KinMS_figures", "kinms.noise"}
+LAZY = {
+    "kinms.plots",
+    "kinms.fitting",
+    "kinms.config",
+    "kinms.fits_read",
+    "kinms.fits_write",
+    "kinms.fits_survey",
+    "kinms.utils.KinMS_figures",
+    "kinms.noise",
+}
 
 
 def modules():

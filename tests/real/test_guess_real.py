@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from kinms.fits_io import read_cube
+from kinms.fits_read import read_cube
 from kinms.guessing import guess
 from kinms.profiles import ExponentialDisc, GaussianRing
 

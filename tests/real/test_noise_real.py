@@ -7,7 +7,7 @@ import pytest
 import scipy.ndimage
 
 from kinms.errors import KinmsWarning
-from kinms.fits_io import read_cube
+from kinms.fits_read import read_cube
 from kinms.noise import NoiseModel, autocorrelation, detection_mask
 
 #: Largest lag that is compared, pixels: about a beam.

@@ -13,7 +13,10 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from kinms.errors import HeaderError
-from kinms.fits_io import describe, read_cube, read_header, read_obspars, write_cube
+from kinms.fits_layout import read_header
+from kinms.fits_read import read_cube
+from kinms.fits_survey import describe, read_obspars
+from kinms.fits_write import write_cube
 from kinms.noise import detection_mask, estimate_rms
 
 C = 299792.458

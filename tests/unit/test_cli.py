@@ -19,7 +19,8 @@ from kinms.cli import main
 from kinms.config import load
 from kinms.cube import simulate
 from kinms.errors import KinmsWarning, SamplingError
-from kinms.fits_io import read_cube, write_cube
+from kinms.fits_read import read_cube
+from kinms.fits_write import write_cube
 from kinms.grid import Beam
 from kinms.noise import correlated_noise
 

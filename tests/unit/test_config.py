@@ -12,7 +12,8 @@ from kinms.config import DataOptions, FitOptions, NoiseOptions, load
 from kinms.cube import Cube, Sampling, simulate
 from kinms.disc import Disc
 from kinms.errors import ConfigError, FileError, HeaderError, InputError, KinmsWarning
-from kinms.fits_io import read_cube, write_cube
+from kinms.fits_read import read_cube
+from kinms.fits_write import write_cube
 from kinms.fitting import fit
 from kinms.flows import BisymmetricFlow, LopsidedFlow, RadialFlow
 from kinms.grid import Beam, CubeGrid

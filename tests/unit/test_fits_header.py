@@ -10,7 +10,9 @@ from astropy.io import fits
 from fits_files import REST, C, header, numbers, write
 
 from kinms.errors import HeaderError, KinmsWarning
-from kinms.fits_io import describe, read_cube, read_header
+from kinms.fits_layout import read_header
+from kinms.fits_read import read_cube
+from kinms.fits_survey import describe
 
 
 def frequencies(**cards):

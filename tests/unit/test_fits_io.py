@@ -21,7 +21,9 @@ from kinms.errors import (
     KinmsWarning,
     UnknownNameError,
 )
-from kinms.fits_io import read_cube, read_header, write_cube
+from kinms.fits_layout import read_header
+from kinms.fits_read import read_cube
+from kinms.fits_write import write_cube
 from kinms.grid import Beam
 
 

@@ -14,7 +14,10 @@ from fits_files import BASE, REST, header, numbers, write
 
 from kinms.cube import Cube, SpectralAxis
 from kinms.errors import FileError, InputError, InputTypeError, KinmsWarning, OutputExistsError
-from kinms.fits_io import describe, read_cube, read_header, read_obspars, write_cube
+from kinms.fits_layout import read_header
+from kinms.fits_read import read_cube
+from kinms.fits_survey import describe, read_obspars
+from kinms.fits_write import write_cube
 from kinms.grid import Beam, CubeGrid
 
 
@@ -278,8 +281,8 @@ def test_describe_is_json(saved):
 
 def test_describe_reads_only_part_of_a_large_file(saved, monkeypatch):
     whole = describe(saved(np.random.default_rng(1).normal(size=(6, 8, 9))))
-    monkeypatch.setattr("kinms.fits_io.SURVEY_VOXELS", 150)
-    monkeypatch.setattr("kinms.fits_io.DOUBLE_VOXELS", 150)
+    monkeypatch.setattr("kinms.fits_survey.SURVEY_VOXELS", 150)
+    monkeypatch.setattr("kinms.fits_read.DOUBLE_VOXELS", 150)
     part = describe(saved(np.random.default_rng(1).normal(size=(6, 8, 9))))
     assert {**part, "rms": None} == {**whole, "rms": None}
     assert part["rms"] == pytest.approx(whole["rms"], rel=0.3)

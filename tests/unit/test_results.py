@@ -359,7 +359,7 @@ def test_saved_chain_reads_back(result, saved):
 
 
 def test_saved_cubes_read_back(result, saved):
-    from kinms.fits_io import read_cube
+    from kinms.fits_read import read_cube
 
     for name, cube in {"model.fits": result.model, "residual.fits": result.residual}.items():
         again = read_cube(saved / name)
@@ -509,7 +509,8 @@ def test_round_trip_of_an_awkward_one(result, tmp_path):
 
 @pytest.mark.usefixtures("no_pictures")
 def test_round_trip_of_a_cube_from_a_file(result, tmp_path):
-    from kinms.fits_io import read_cube, write_cube
+    from kinms.fits_read import read_cube
+    from kinms.fits_write import write_cube
 
     write_cube(tmp_path / "cube.fits", result.data)
     data = read_cube(tmp_path / "cube.fits")
