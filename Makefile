@@ -1,8 +1,11 @@
 # make demo   environment, then the main job on a mock galaxy: simulate, read back, fit, report (into demo/)
 # make test   environment, then style, types and all tests
+# make fuzz   20000 broken FITS files read or refused, which takes a quarter of an hour
+# make goldens  upstream's figures for tests/parity, from an environment made for it; takes a quarter of an hour
 # make bench  speed and accuracy beside other codes, each in its own environment; rewrites benchmarks/README.md
 # make bench-fit  the tutorial's whole fit beside upstream's, which takes about half an hour
 # make bench-calibration  how often the truth lies inside the error bars, which takes half an hour
+# make compat  fits made by kinms_fitter, installed from its package, on top of this one, beside our own: ten minutes
 # make picture  the demo again, its summary figure kept for README.md
 # make clean  remove what the two above made
 
@@ -17,7 +20,7 @@ WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: env demo picture test lint bench bench-fit bench-calibration clean
+.PHONY: env demo picture test lint fuzz goldens bench bench-fit bench-calibration compat clean
 
 env: $(STAMP)
 
@@ -41,6 +44,12 @@ lint: env
 test: lint
 	$(BIN)/python -m pytest -W error -n $(WORKERS) --dist worksteal
 
+fuzz: env
+	$(BIN)/python tests/fuzz/run.py --cases 20000
+
+goldens: env
+	$(BIN)/python tests/parity/make_goldens.py
+
 bench: env
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,bench]'
 	$(BIN)/python benchmarks/vs_peers.py
@@ -53,6 +62,9 @@ bench-fit: env
 bench-calibration: env
 	$(BIN)/python benchmarks/calibration.py
 	$(BIN)/python benchmarks/calibration.py --only correlated/correlated/laplace --mocks 500
+
+compat: env
+	$(BIN)/python tests/client/run_client.py
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gastimator_bridge.corner_plot import corner_plot
+from kinms.atomic import replacing
 from kinms.errors import FileError, InputError, OutputExistsError
 
 __all__ = ["planned_files", "write_chain", "write_figures"]
@@ -84,12 +85,5 @@ def write_figures(trace: Path, corner: Path, values: NDArray[Any], log_like: NDA
 
 def _write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     """Write beside ``path`` and move into place, so that a crash leaves no half of a file."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "xb") as stream:
-            write(stream)
-        if path.exists():
-            raise OutputExistsError(path, "It has appeared in the meantime; remove it or choose another output.")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path, overwrite=False) as part, open(part, "xb") as stream:
+        write(stream)

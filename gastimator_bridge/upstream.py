@@ -124,6 +124,9 @@ def run_installed(
 
 def _load() -> Any:
     try:
+        if hasattr(importlib.import_module("gastimator"), "STANDS_IN"):
+            fix = "Run the script with python itself, or use backend='metropolis'."
+            raise InputError("backend", "'gastimator'", "another one under kinms.compat, which stands in for it", fix)
         return importlib.import_module("gastimator.gastimator")
     except ImportError as error:
         fix = "pip install gastimator, or use backend='metropolis'."

@@ -8,6 +8,8 @@
 """
 
 import importlib
+import sys
+import types
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -34,13 +36,14 @@ if TYPE_CHECKING:
     )
     from kinms.fits_read import read_cube
     from kinms.fits_survey import describe, read_obspars
-    from kinms.fits_write import write_cube
+    from kinms.fits_write import write_cube, write_map
     from kinms.fitting import FitResult, fit
     from kinms.flows import BisymmetricFlow, LopsidedFlow, RadialFlow
     from kinms.grid import Beam, CubeGrid
     from kinms.guessing import guess
-    from kinms.legacy import KinMS
+    from kinms.legacy import KinMS, KinMS2
     from kinms.likelihood import CorrelatedNoise, InflatedNoise, Posterior, StudentT, WhiteNoise
+    from kinms.lines import Line, find_line
     from kinms.noise import NoiseModel, autocorrelation, correlated_noise, detection_mask, estimate_rms
     from kinms.plots import (
         channel_figure,
@@ -74,6 +77,7 @@ if TYPE_CHECKING:
         TableProfile,
         TanhCurve,
     )
+    from kinms.psf import ChannelBeams, DoubleGaussian, ImagePSF, Moffat
     from kinms.threads import set_threads
 
 # Loaded when first asked for: `kinms --help` need not wait for compilers, FITS, samplers and plotting.
@@ -82,6 +86,7 @@ _LAZY = {
     "AsymmetricDrift": "profiles",
     "Beam": "grid",
     "BisymmetricFlow": "flows",
+    "ChannelBeams": "psf",
     "Cloudlets": "disc",
     "ConfigError": "errors",
     "CorrelatedNoise": "likelihood",
@@ -90,6 +95,7 @@ _LAZY = {
     "CubeGrid": "grid",
     "Disc": "disc",
     "DiscPosterior": "posterior",
+    "DoubleGaussian": "psf",
     "ExponentialDisc": "profiles",
     "FileError": "errors",
     "FitResult": "fitting",
@@ -97,17 +103,21 @@ _LAZY = {
     "FunctionPrior": "priors",
     "GaussianRing": "profiles",
     "HeaderError": "errors",
+    "ImagePSF": "psf",
     "InflatedNoise": "likelihood",
     "InputError": "errors",
     "InputTypeError": "errors",
     "IsotropicInclination": "priors",
     "KeplerianCurve": "profiles",
     "KinMS": "legacy",
+    "KinMS2": "legacy",
     "KinmsError": "errors",
     "KinmsWarning": "errors",
+    "Line": "lines",
     "LogUniform": "priors",
     "LopsidedFlow": "flows",
     "Model": "cube",
+    "Moffat": "psf",
     "NoiseModel": "noise",
     "Normal": "priors",
     "OutputExistsError": "errors",
@@ -136,6 +146,7 @@ _LAZY = {
     "describe": "fits_survey",
     "detection_mask": "noise",
     "estimate_rms": "noise",
+    "find_line": "lines",
     "fit": "fitting",
     "guess": "guessing",
     "jacobian": "derivatives",
@@ -149,6 +160,7 @@ _LAZY = {
     "summary_figure": "plots",
     "trace_figure": "plots",
     "write_cube": "fits_write",
+    "write_map": "fits_write",
 }
 
 __all__ = [
@@ -156,6 +168,7 @@ __all__ = [
     "AsymmetricDrift",
     "Beam",
     "BisymmetricFlow",
+    "ChannelBeams",
     "Cloudlets",
     "ConfigError",
     "CorrelatedNoise",
@@ -164,6 +177,7 @@ __all__ = [
     "CubeGrid",
     "Disc",
     "DiscPosterior",
+    "DoubleGaussian",
     "ExponentialDisc",
     "FileError",
     "FitResult",
@@ -171,17 +185,21 @@ __all__ = [
     "FunctionPrior",
     "GaussianRing",
     "HeaderError",
+    "ImagePSF",
     "InflatedNoise",
     "InputError",
     "InputTypeError",
     "IsotropicInclination",
     "KeplerianCurve",
     "KinMS",
+    "KinMS2",
     "KinmsError",
     "KinmsWarning",
+    "Line",
     "LogUniform",
     "LopsidedFlow",
     "Model",
+    "Moffat",
     "NoiseModel",
     "Normal",
     "OutputExistsError",
@@ -210,6 +228,7 @@ __all__ = [
     "describe",
     "detection_mask",
     "estimate_rms",
+    "find_line",
     "fit",
     "guess",
     "jacobian",
@@ -224,6 +243,7 @@ __all__ = [
     "summary_figure",
     "trace_figure",
     "write_cube",
+    "write_map",
 ]
 
 try:
@@ -242,3 +262,15 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+class _Package(types.ModuleType):
+    """Keeps the classes `KinMS` and `KinMS2` when scripts import the modules of these names."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("KinMS", "KinMS2") and isinstance(value, types.ModuleType):
+            value = value.KinMS
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

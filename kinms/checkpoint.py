@@ -19,7 +19,6 @@ import json
 import os
 import time
 import types
-import uuid
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from kinms.atomic import PARTIAL, replacing
 from kinms.errors import FileError, KinmsWarning, OutputExistsError
 from kinms.records import FloatArray
 
@@ -237,7 +237,7 @@ def clear(folder: str | os.PathLike[str]) -> None:
     place = Path(folder) / FOLDER
     if exists(folder):
         # Last, as it is what makes a checkpoint of the folder.
-        for path in [*place.glob("segment-*.npy"), *place.glob(".partial-*"), place / IDENTITY]:
+        for path in [*place.glob("segment-*.npy"), *place.glob(f"{PARTIAL}*"), place / IDENTITY]:
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # it holds something that is not ours
             place.rmdir()
@@ -298,21 +298,8 @@ def _as_file(rows: FloatArray) -> bytes:
 
 def _write(path: Path, content: bytes) -> None:
     """Write a file that is complete, and on the disk, before it has its name."""
-    partial = path.with_name(f".partial-{uuid.uuid4().hex}")
-    try:
-        with open(partial, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(partial, path)
-        if os.name == "posix":  # elsewhere folders cannot be opened
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as part:
+        part.write_bytes(content)
 
 
 # --- content hashes ---------------------------------------------------------------------------------------------------

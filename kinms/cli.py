@@ -1,4 +1,4 @@
-"""The command line: ``kinms info``, ``kinms simulate``, ``kinms fit`` and ``kinms compare``.
+"""The command line: ``kinms info``, ``kinms simulate``, ``kinms fit``, ``kinms compare`` and ``kinms selftest``.
 
 Exit status: 0; 1 where sampling could not go on, or a checkpoint could not be written; 2 for bad input, with one line
 on stderr that says what to change; 130 after Ctrl-C, with what had been sampled saved.
@@ -172,8 +172,13 @@ def _parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", parents=[common], help="show what a cube is", description=_info.__doc__)
     info.add_argument("cube", metavar="CUBE.fits", help="FITS cube")
     info.add_argument("--json", action="store_true", help="print one JSON object")
+    info.add_argument("--header", action="store_true", help="print the cards that decided, as they stand in the file")
     info.add_argument("--hdu", metavar="N", type=_hdu, help="number or name of the HDU that holds the cube")
+    info.add_argument("--line", metavar="NAME", help="such as 'CO(2-1)' or Halpha, in place of the header's rest value")
+    info.add_argument("--redshift", metavar="Z", type=float, help="of the source: velocities count from the line at Z")
     info.add_argument("--rest-frequency", metavar="HZ", type=float, help="of the line, in place of the header's")
+    info.add_argument("--rest-wavelength", metavar="M", type=float, help="the same in metres, in vacuum")
+    info.add_argument("--convention", metavar="NAME", help="radio, optical or relativistic: velocities that are wanted")
     info.set_defaults(command=_info)
 
     simulate = commands.add_parser(
@@ -194,6 +199,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     compare.add_argument("folders", metavar="DIR", nargs=2, help="folder that kinms fit wrote its results into")
     compare.set_defaults(command=_compare)
+    test = commands.add_parser(
+        "selftest", parents=[common], help="check this installation, for bug reports", description=_selftest.__doc__
+    )
+    test.add_argument("--json", action="store_true", help="print one JSON object")
+    test.set_defaults(command=_selftest)
     simulate.add_argument("--overwrite", action="store_true", help="write over what exists")
     again = fit.add_mutually_exclusive_group()
     again.add_argument("--overwrite", action="store_true", help="write over what exists, and begin anew")
@@ -222,64 +232,36 @@ def _hdu(text: str) -> int | str:
 
 
 def _info(args: argparse.Namespace, journal: Journal) -> int:
-    """Show the size, velocities, beam and noise of a cube, and what was assumed on reading it."""
-    from kinms.fits_survey import describe
+    """Show size, velocities, beam, noise and signal of a cube, what was assumed on reading it, and what is doubtful.
 
+    With --header also cubes that cannot be read show the cards that were asked for.
+    """
+    from kinms.fits_survey import deciding_cards, describe
+    from kinms.info_sheet import sheet
+
+    names = ("hdu", "line", "redshift", "rest_frequency", "rest_wavelength", "convention")
+    selection = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", KinmsWarning)  # they are among what is shown
-        found = describe(args.cube, hdu=args.hdu, rest_frequency=args.rest_frequency)
+        if args.header:
+            cards, error = deciding_cards(args.cube, **selection)
+            if not args.json:
+                journal.say("\n".join(cards))
+            if error is not None:
+                raise error
+            if not args.json:
+                return 0
+        found = describe(args.cube, **selection)
     if args.json:
-        print(json.dumps(found, indent=2, allow_nan=False))
+        print(json.dumps({**found, "header": cards} if args.header else found, indent=2, allow_nan=False))
     else:
-        _print_sheet(_sheet(found), journal)
+        _print_sheet(sheet(found), journal)
     return 0
 
 
 def _print_sheet(lines: Iterable[tuple[str, str]], journal: Journal) -> None:
     for label, text in lines:
         journal.say(textwrap.fill(f"{label:<9} {text}", WIDTH, subsequent_indent=" " * 10, break_on_hyphens=False))
-
-
-def _sheet(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield label and text of what a person reads."""
-    nv, ny, nx = found["shape"]
-    cell, beam, unit = found["cell_arcsec"], found["beam"], found["bunit"]
-    yield "size", f'{nx} x {ny} pixels of {cell:.5g}", {nx * cell:.4g}" x {ny * cell:.4g}"'
-    if found["ra_deg"] is not None:
-        yield "centre", f"RA {found['ra_deg']:.6f}, Dec {found['dec_deg']:+.6f} deg (ICRS), pixel {nx // 2}, {ny // 2}"
-    low, high = found["v_min_kms"], found["v_max_kms"]
-    frame = f", {found['frame']}" if found["frame"] else ""
-    yield "velocity", f"{nv} channels of {found['dv_kms']:.5g} km/s, centres {low:.2f} to {high:.2f} km/s"
-    rest = "no rest value"
-    if found["rest_value"] is not None:
-        rest = f"rest {_prefixed(found['rest_value'], found['rest_unit'], 7)}"
-    yield "", f"{found['convention']} convention{frame}, {rest}"
-    if beam is None:
-        yield "beam", "none: a fit needs a [beam] table in its configuration"
-    else:
-        from kinms.grid import Beam
-
-        area = Beam(beam["bmaj_arcsec"], beam["bmin_arcsec"], beam["bpa_deg"]).pixels(cell)
-        size = f'{beam["bmaj_arcsec"]:.4g}" x {beam["bmin_arcsec"]:.4g}" at PA {beam["bpa_deg"]:.4g} deg'
-        yield "beam", f"{size}, {area:.1f} pixels per beam"
-    yield "noise", "not known" if found["rms"] is None else f"rms {_prefixed(found['rms'], unit)}"
-    if found["flipped"]:
-        yield "flipped", f"{', '.join(found['flipped'])} (descending in the file)"
-    for number, warning in enumerate(found["warnings"]):
-        yield "" if number else "note", warning
-
-
-def _prefixed(value: float, unit: str, digits: int = 3) -> str:
-    """Return a value and its unit with the SI prefix that keeps the number readable.
-
-    >>> _prefixed(115.271e9, "Hz", 6), _prefixed(0.0012, "Jy/beam"), _prefixed(3.0, "K")
-    ('115.271 GHz', '1.2 mJy/beam', '3 K')
-    """
-    prefixes = {1e9: "G", 1e6: "M", 1.0: "", 1e-3: "m", 1e-6: "u", 1e-9: "n"}
-    if unit.partition("/")[0] not in ("Hz", "Jy", "K", "m") or value == 0.0:
-        return f"{value:.{digits}g} {unit}".rstrip()
-    scale = next((scale for scale in prefixes if abs(value) >= scale), 1e-9)
-    return f"{value / scale:.{digits}g} {prefixes[scale]}{unit}"
 
 
 # -- kinms simulate -----------------------------------------------------------------------------------------------
@@ -294,7 +276,7 @@ def _simulate(args: argparse.Namespace, journal: Journal) -> int:
     if config.grid is None and config.data is None:
         raise config.missing("grid", "simulate needs it, or [data], whose grid and beam it takes")
     from kinms.cube import simulate
-    from kinms.fits_write import write_cube
+    from kinms.fits_write import provenance, write_cube
     from kinms.noise import correlated_noise
 
     data = None
@@ -311,7 +293,9 @@ def _simulate(args: argparse.Namespace, journal: Journal) -> int:
     if data is not None:  # the same header and unit as the data; without a beam there is nothing to be "per beam"
         unit = model.unit if beam is None else data.unit
         model = data.replace(data=model.data, unit=unit, stats=model.stats, rms=model.rms, mask=None)
-    write_cube(target, model, overwrite=args.overwrite, history=journal.lines[:1])
+    seed = None if config.noise is None else config.noise.seed
+    origin = provenance(configuration=config.document.text, seed=seed)
+    write_cube(target, model, overwrite=args.overwrite, history=(*journal.lines[:1], *origin))
     _print_sheet(_model_sheet(config, disc, model), journal)
     journal.say(f"Written to {target}")
     return 0
@@ -330,6 +314,8 @@ def _new_file(name: str, overwrite: bool, config: Config) -> Path:
 
 
 def _model_sheet(config: Config, disc: Disc, model: Cube) -> Iterator[tuple[str, str]]:
+    from kinms.info_sheet import prefixed
+
     grid, beam, stats, noise = model.grid, model.beam, model.stats, config.noise
     yield "size", f'{grid.nx} x {grid.ny} pixels of {grid.cell:.5g}", {grid.nv} channels of {grid.dv:.5g} km/s'
     yield "beam", "none" if beam is None else f'{beam.bmaj:.4g}" x {beam.bmin:.4g}" at PA {beam.bpa:.4g} deg'
@@ -338,7 +324,7 @@ def _model_sheet(config: Config, disc: Disc, model: Cube) -> Iterator[tuple[str,
         error = "not estimated" if math.isnan(stats.accuracy) else f"{stats.accuracy:.1e} of the signal (rms)"
         yield "model", f"{stats.evaluator}, {stats.n_samples} samples, error {error}"
     if noise is not None:
-        yield "noise", f"rms {_prefixed(noise.rms, model.unit)}, seed {noise.seed}"
+        yield "noise", f"rms {prefixed(noise.rms, model.unit)}, seed {noise.seed}"
 
 
 # -- kinms fit ----------------------------------------------------------------------------------------------------
@@ -445,3 +431,16 @@ def _compare(args: argparse.Namespace, journal: Journal) -> int:
     first, second = (FitResult.load(folder) for folder in args.folders)
     journal.say(str(compare(first, second, tuple(args.folders))))
     return 0
+
+
+# -- kinms selftest -----------------------------------------------------------------------------------------------
+
+
+def _selftest(args: argparse.Namespace, journal: Journal) -> int:
+    """Check in half a minute that this installation computes what it should on this machine; exit status 0 or 1."""
+    from kinms.selftest import selftest
+
+    report = selftest(None if args.json else journal.say)
+    if args.json:
+        print(report.to_json())
+    return 0 if report.ok else FAILED

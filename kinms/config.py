@@ -21,9 +21,9 @@ import numpy as np
 
 from kinms.cube import Cube, Sampling
 from kinms.disc import Disc
-from kinms.errors import ConfigError, InputError, InputTypeError, KinmsWarning, UnknownNameError
+from kinms.errors import ConfigError, InputError, InputTypeError, KinmsError, KinmsWarning, UnknownNameError
 from kinms.flows import FLOW, Flow
-from kinms.grid import Beam, CubeGrid
+from kinms.grid import PSF, Beam, CubeGrid
 from kinms.guessing import guess
 from kinms.priors import PRIORS, Prior
 from kinms.profiles import (
@@ -32,6 +32,7 @@ from kinms.profiles import (
     BrightnessLaw,
     RotationLaw,
 )
+from kinms.psf import DoubleGaussian, ImagePSF, Moffat
 from kinms.records import FloatArray, check_scalar
 from kinms.toml_document import Document, Key, field_types, shorten
 
@@ -79,8 +80,20 @@ class DataOptions:
         (ra, dec) in degrees from which `east` and `north` count.
     size : float, optional
         Side of the square box that is cut out round `centre`, arcsec.
+    line, redshift : optional
+        Name of the line, such as ``"CO(2-1)"``, and redshift of the source: see `kinms.read_cube`.
     rest_wavelength, convention, hdu : optional
         For cubes that need them, see `kinms.read_cube`.
+    box : tuple of pairs of int, optional
+        Channels, rows and columns that are kept, ``[[v0, v1], [y0, y1], [x0, x1]]``, 0-based, ends exclusive.
+    crop_to_mask : bool, optional
+        Whether only the smallest box round ``mask`` is read.
+    common_beam : bool, optional
+        Whether a cube with one beam per channel is brought to their smallest common one.
+    variance : int, str or bool, optional
+        HDU that holds the noise of each voxel; default the one that the file has. False takes none.
+    flags : int, str or bool, optional
+        The same of quality flags.
     """
 
     cube: str
@@ -94,6 +107,38 @@ class DataOptions:
     rest_wavelength: float | None = None
     convention: str | None = None
     hdu: int | str | None = None
+    line: str | None = None
+    redshift: float | None = None
+    box: tuple[tuple[int, int], ...] | None = None
+    crop_to_mask: bool | None = None
+    common_beam: bool | None = None
+    variance: int | str | bool | None = None
+    flags: int | str | bool | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageBeam:
+    """``[beam]`` with ``kind = "image"``: a PSF from a file.
+
+    Parameters
+    ----------
+    path : str
+        FITS image, relative to the configuration.
+    cell : float, optional
+        Size of its pixels, arcsec, where its header does not tell.
+    """
+
+    path: str
+    cell: float | None = None
+
+
+#: What ``[beam]`` may be, by its ``kind``; a Gaussian where it has none.
+BEAM_KINDS: dict[str, type] = {
+    "gaussian": Beam,
+    "moffat": Moffat,
+    "double_gaussian": DoubleGaussian,
+    "image": ImageBeam,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,7 +230,7 @@ class Config:
         ``[free]``: dotted path -> prior.
     fit : FitOptions
         ``[fit]``.
-    data, grid, beam, sampling, noise : DataOptions, CubeGrid, Beam, Sampling, NoiseOptions, optional
+    data, grid, beam, sampling, noise : DataOptions, CubeGrid, PSF, Sampling, NoiseOptions, optional
         The tables of the same names.
     """
 
@@ -196,7 +241,7 @@ class Config:
     fit: FitOptions
     data: DataOptions | None = None
     grid: CubeGrid | None = None
-    beam: Beam | None = None
+    beam: PSF | None = None
     sampling: Sampling | None = None
     noise: NoiseOptions | None = None
 
@@ -290,6 +335,7 @@ class Config:
     def inputs(self) -> list[Path]:
         """Return the files that belong to this configuration, itself included: what a run must not write over."""
         names = [] if self.data is None else [self.data.cube, self.data.mask, self.data.gain]
+        names.append(self.document.tables.get("beam", {}).get("path"))
         paths = [self.document.path, *(self.document.resolve(name) for name in names if name)]
         return [path.resolve() for path in paths]
 
@@ -315,7 +361,9 @@ class Config:
         options.pop("gain", None)
         from kinms.fits_read import read_cube  # astropy is slow to import: what is wrong above is told before
 
-        with self.naming("data"):
+        with self.naming("data"), warnings.catch_warnings():
+            if self.beam is not None:  # what the header lacks is given here
+                warnings.filterwarnings("ignore", "no beam", KinmsWarning)
             cube = read_cube(options.pop("cube"), **options)
             if rms is not None:
                 cube = cube.replace(rms=check_scalar("rms", rms, minimum=0.0, exclusive=True))
@@ -341,7 +389,8 @@ class Config:
         options = self._selection()
         from kinms.fits_read import read_gain
 
-        known = {name: value for name, value in options.items() if name not in ("cube", "gain", "mask", "rms")}
+        others = ("cube", "gain", "mask", "rms", "crop_to_mask", "common_beam", "variance", "flags")
+        known = {name: value for name, value in options.items() if name not in others}
         with self.naming("data"):
             return read_gain(options["gain"], options["cube"], **known)
 
@@ -352,6 +401,9 @@ class Config:
         for name in ("cube", "mask", "gain"):
             if name in options:
                 options[name] = self.document.file(("data", name))
+        for name in ("variance", "flags"):
+            if options.get(name) is False:
+                options[name] = None
         return options
 
     @contextlib.contextmanager
@@ -415,10 +467,13 @@ def load(path: str | Path) -> Config:
     # A law is the one default of Disc that a file cannot do without: cloudlets are for scripts.
     disc = document.build(Disc, ("disc",), table, required=("rotation",))
     optional: dict[str, Any] = {
-        name: document.build(cls, (name,), document.tables[name])
+        name: _beam(document) if name == "beam" else document.build(cls, (name,), document.tables[name])
         for name, cls in OPTIONAL.items()
         if name in document.tables
     }
+    data = optional.get("data")
+    if data is not None and data.crop_to_mask and data.gain:
+        raise document.error(("data", "crop_to_mask"), "does not cut the gain: give centre and size instead.")
     fit = optional.pop("fit", FitOptions())
     return Config(document, disc, tuple(gaps), dict(_free(document, disc)), fit, **optional)
 
@@ -433,6 +488,21 @@ OPTIONAL: dict[str, type] = {
     "noise": NoiseOptions,
 }
 TABLES = ("disc", "free", *OPTIONAL)
+
+
+def _beam(document: Document) -> PSF:
+    """Build ``[beam]``: a Gaussian, or what its ``kind`` says."""
+    table = dict(document.table(("beam",)))
+    kind = table.pop("kind", "gaussian")
+    if not isinstance(kind, str) or kind not in BEAM_KINDS:
+        raise document.error(("beam", "kind"), str(UnknownNameError("kind", kind, BEAM_KINDS)))
+    beam: Any = document.build(BEAM_KINDS[kind], ("beam",), table)
+    if not isinstance(beam, ImageBeam):
+        return beam
+    try:
+        return ImagePSF.read(document.file(("beam", "path")), beam.cell)
+    except KinmsError as error:
+        raise document.error(("beam", "path"), str(error)) from error
 
 
 def _outline(document: Document, table: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -15,7 +15,8 @@ import numpy as np
 import scipy  # loads its parts when they are first asked for
 
 from kinms.errors import InputError
-from kinms.grid import Beam
+from kinms.grid import PSF, Beam
+from kinms.psf import ChannelBeams
 from kinms.records import FloatArray, Record, check_array, check_scalar
 
 __all__ = ["CHANNELS", "FLOOR", "Correlation", "least_power"]
@@ -84,18 +85,24 @@ class Correlation(Record):
         set_field(self, "channels", channels)
 
     @classmethod
-    def of_beam(cls, beam: Beam, cell: float, floor: float = FLOOR, channels: Any = (1.0,)) -> Correlation:
+    def of_beam(cls, beam: PSF, cell: float, floor: float = FLOOR, channels: Any = (1.0,)) -> Correlation:
         """Return that of white noise convolved with a beam: a Gaussian of the beam's shape, sqrt(2) times as wide.
 
         Parameters
         ----------
-        beam : Beam
+        beam : Beam or PSF
+            Of one beam per channel the typical one. Of what is no Gaussian, the autocorrelation of its kernel.
         cell : float
             Pixel size, arcsec.
         floor, channels
             As for the class.
         """
-        return cls.of_covariance(2.0 * beam.covariance(cell), floor, channels)
+        if isinstance(beam, (Beam, ChannelBeams)):
+            return cls.of_covariance(2.0 * beam.covariance(cell), floor, channels)
+        kernel = beam.kernel(cell)
+        table = scipy.signal.fftconvolve(kernel, kernel[::-1, ::-1])
+        table = 0.5 * (table + table[::-1, ::-1])
+        return cls(table / table[tuple(n // 2 for n in table.shape)], floor, channels)
 
     @classmethod
     def of_covariance(cls, covariance: FloatArray, floor: float = FLOOR, channels: Any = (1.0,)) -> Correlation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +12,10 @@ import numpy as np
 from kinms.disc import Disc
 from kinms.engine import FLOOR, Model, Sample, Sampling, sample
 from kinms.errors import InputError, InputTypeError, KinmsWarning
-from kinms.grid import Beam, CubeGrid
+from kinms.grid import PSF, Beam, CubeGrid
 from kinms.kernels.beam import laplacian_ratio
 from kinms.records import FloatArray, Record
+from kinms.smoothing import convolve_to, to_common_beam
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -87,8 +89,9 @@ class Cube(Record):
         Velocity ascending, x growing West, y North.
     grid : CubeGrid
         Pixels and channels.
-    beam : Beam or None
-        None where the file has none, or a model was not convolved.
+    beam : Beam, PSF or None
+        None where the file has none, or a model was not convolved. With `ChannelBeams` each channel is in Jy per beam
+        of its own.
     unit : str
         Of the data.
     mask : ndarray of bool, shape (nv, ny, nx), optional
@@ -116,7 +119,7 @@ class Cube(Record):
 
     data: FloatArray
     grid: CubeGrid
-    beam: Beam | None = None
+    beam: PSF | None = None
     unit: str = "Jy/beam"
     mask: np.ndarray | None = None
     rms: float | None = None
@@ -134,6 +137,8 @@ class Cube(Record):
         if data.shape != self.grid.shape:
             raise InputError("the shape of data", data.shape, f"{self.grid.shape}, as the grid's (nv, ny, nx)")
         object.__setattr__(self, "data", data)
+        if isinstance(self.beam, PSF):
+            self.beam.check_channels(self.grid.nv)
         if self.mask is not None:
             mask = np.asarray(self.mask, dtype=bool)
             if mask.shape != data.shape:
@@ -160,14 +165,19 @@ class Cube(Record):
         return finite if self.mask is None else finite & self.mask
 
     @property
-    def pixels_per_beam(self) -> float:
-        """Beam area in pixels; 1 without a beam, or where the unit is not per beam."""
+    def pixels_per_beam(self) -> float | FloatArray:
+        """Beam area in pixels, shape (nv,) of beams per channel; 1 without a beam, or if the unit is not per beam."""
         if self.beam is None or "beam" not in self.unit.lower():
             return 1.0
-        return self.beam.pixels(self.grid.cell)
+        return self.beam.pixels_by_channel(self.grid.cell)
 
     def _clean(self) -> FloatArray:
         return np.where(self.valid, self.data, 0.0)
+
+    def _weighed(self, keep: np.ndarray | None) -> FloatArray:
+        """Return what each channel adds to an integral over velocity, in mean channels."""
+        data = self._clean() if keep is None else np.where(keep, self._clean(), 0.0)
+        return data if self.grid.edges is None else data * (self.grid.widths / self.grid.dv)[:, None, None]
 
     def moment0(self, keep: np.ndarray | None = None) -> FloatArray:
         """Integrated intensity, shape (ny, nx), unit x km/s; of the voxels where ``keep`` is true if given."""
@@ -176,7 +186,7 @@ class Cube(Record):
 
     def moment1(self, keep: np.ndarray | None = None) -> FloatArray:
         """Intensity-weighted mean velocity, shape (ny, nx), km/s; NaN where there is no positive intensity."""
-        data = self._clean() if keep is None else np.where(keep, self._clean(), 0.0)
+        data = self._weighed(keep)
         total = data.sum(axis=0)
         mean = np.full(total.shape, np.nan)
         np.divide(np.tensordot(self.grid.velocities, data, 1), total, out=mean, where=total > 0)
@@ -184,7 +194,7 @@ class Cube(Record):
 
     def moment2(self, keep: np.ndarray | None = None) -> FloatArray:
         """Intensity-weighted velocity dispersion, shape (ny, nx), km/s; NaN as in `moment1`."""
-        data = self._clean() if keep is None else np.where(keep, self._clean(), 0.0)
+        data = self._weighed(keep)
         total = data.sum(axis=0)
         mean = self.moment1(keep)
         square = np.full(total.shape, np.nan)
@@ -196,8 +206,182 @@ class Cube(Record):
         data = self._clean() if keep is None else np.where(keep, self._clean(), 0.0)
         return np.asarray(data.sum(axis=(1, 2)) / self.pixels_per_beam)
 
+    def convolve_to(self, beam: Beam) -> Cube:
+        """Return the cube convolved to a larger beam, each channel from its own.
 
-def simulate(disc: Disc, grid: CubeGrid, beam: Beam | None = None, sampling: Sampling | None = None) -> Cube:
+        In Jy/beam the numbers grow by the ratio of the areas; in other units surface brightness stays. The sky outside
+        of the field is empty. Voxels that are not finite stay so, and what the kernel finds there is made up for by the
+        others, as `spectral_cube` does, which fills them as well. The mask is kept, ``noise`` is not, and ``rms`` is
+        measured anew if there was one.
+
+        Parameters
+        ----------
+        beam : Beam
+            At least as wide as the cube's in every direction.
+
+        Raises
+        ------
+        InputError
+            If it is not, with the smallest beam that would do; or the cube has no Gaussian beam.
+
+        Examples
+        --------
+        >>> grid = CubeGrid((1, 32, 32), 1.0, 10.0)
+        >>> point = np.zeros(grid.shape)
+        >>> point[0, 8:25, 8:25] = Beam(3.0).kernel(1.0) * Beam(3.0).pixels(1.0)
+        >>> round(float(Cube(point, grid, Beam(3.0)).convolve_to(Beam(5.0, 4.0, 20.0)).data.max()), 3)
+        1.0
+        """
+        return convolve_to(self, beam)
+
+    def to_common_beam(self) -> Cube:
+        """Return the cube with the smallest beam that all its channels can be convolved to: itself if it has one beam.
+
+        Raises
+        ------
+        InputError
+            If none is found.
+        """
+        return to_common_beam(self)
+
+    def subcube(
+        self,
+        *,
+        velocity_range: Sequence[float] | None = None,
+        centre: Sequence[float] | None = None,
+        size: float | None = None,
+        box: Sequence[Sequence[int] | None] | None = None,
+        mask: Any = None,
+    ) -> Cube:
+        """Return a part of the cube, where it was: header, noise, mask, beams and channels are cut with it.
+
+        Parameters
+        ----------
+        velocity_range, centre, size, box : optional
+            As of `kinms.read_cube`, which reads no more than that of a file in the first place. The reference position
+            stays where it is unless ``centre`` moves it.
+        mask : array_like of bool, shape (nv, ny, nx), optional
+            Where the cube is wanted: the smallest box that holds all of it, a beam and a channel round it.
+
+        Raises
+        ------
+        InputError
+            If nothing is left, or ``centre`` is given for a cube without a position.
+
+        Examples
+        --------
+        >>> cube = Cube(np.ones((4, 8, 8)), CubeGrid((4, 8, 8), cell=1.0, dv=10.0, v_ref=500.0))
+        >>> part = cube.subcube(velocity_range=(475, 505), box=(None, (2, 6), None))
+        >>> part.data.shape, part.grid.velocities.tolist(), part.grid.north.tolist()
+        ((3, 4, 8), [480.0, 490.0, 500.0], [-2.0, -1.0, 0.0, 1.0])
+        """
+        from kinms.resampling import subcube
+
+        return subcube(self, velocity_range=velocity_range, centre=centre, size=size, box=box, mask=mask)
+
+    def downsample(self, n: int) -> Cube:
+        """Return the cube with n x n pixels made one, so that flux is conserved.
+
+        Per beam or solid angle, and of temperatures, the mean is taken; of what counts per pixel (``Jy/pixel``, counts,
+        and flux densities without any area: integral-field units) the sum, see `kinms.resampling.is_per_pixel`. A
+        pixel of which less than half is known becomes NaN. Noise of each voxel adds up as that of independent voxels
+        does; ``rms`` is measured anew. Rows and columns left over at the far end are cut off, and said.
+
+        Parameters
+        ----------
+        n : int
+            Pixels on a side.
+
+        Warns
+        -----
+        KinmsWarning
+            If ``n`` divides the number of rows or columns not.
+
+        Examples
+        --------
+        >>> cube = Cube(np.arange(16.0).reshape(1, 4, 4), CubeGrid((1, 4, 4), cell=1.0, dv=10.0), unit="Jy/beam")
+        >>> cube.downsample(2).data[0].tolist(), cube.replace(unit="Jy/pixel").downsample(2).data[0].tolist()
+        ([[2.5, 4.5], [10.5, 12.5]], [[10.0, 18.0], [42.0, 50.0]])
+        """
+        from kinms.resampling import downsample
+
+        return downsample(self, n)
+
+    def rebin(self, n: int | None = None, *, dv: float | None = None) -> Cube:
+        """Return the cube with wider channels, so that flux (the sum of data x width) is conserved.
+
+        Parameters
+        ----------
+        n : int, optional
+            Channels that are made one: means weighted by their widths. The spectral axis stays what it is (frequency,
+            wavelength ...), with steps n times as long.
+        dv : float, optional
+            Or the width of the new channels, km/s, all alike: each takes of the old ones what lies in it, and the axis
+            becomes one of velocity in the cube's convention. Old channels that are split lend their width to the line:
+            it is broader by up to about theirs (1 sigma: width / sqrt(12)), and neighbours share noise.
+
+        Returns
+        -------
+        Cube
+            A voxel of which less than half is known is NaN. Noise of each voxel adds up as that of independent ones
+            does; ``rms`` is measured anew. What fills no channel at the far end is cut off, and said.
+
+        Raises
+        ------
+        InputError
+            If the channels are to become narrower than they are, or beams differ in those that are averaged.
+
+        Examples
+        --------
+        >>> cube = Cube(np.arange(4.0).reshape(4, 1, 1), CubeGrid((4, 1, 1), cell=1.0, dv=10.0))
+        >>> cube.rebin(2).data.ravel().tolist(), cube.rebin(dv=20.0).grid.velocity_edges.tolist()
+        ([0.5, 2.5], [-25.0, -5.0, 15.0])
+        """
+        from kinms.resampling import rebin
+
+        return rebin(self, n, dv=dv)
+
+    @classmethod
+    def from_spectral_cube(cls, cube: Any) -> Cube:
+        """Return the cube that a `spectral_cube.SpectralCube` is, or one with a beam per channel, or of dask arrays.
+
+        Its mask becomes `mask`, and the voxels outside keep their numbers.
+
+        Parameters
+        ----------
+        cube : spectral_cube.SpectralCube or VaryingResolutionSpectralCube
+            Read whole into memory: cut it with its own methods first.
+
+        Raises
+        ------
+        InputTypeError
+            If it is something else.
+        HeaderError
+            As `kinms.read_cube`.
+        """
+        from kinms.spectral_cubes import from_spectral_cube
+
+        return from_spectral_cube(cube)
+
+    def to_spectral_cube(self, *, use_dask: bool = False) -> Any:
+        """Return the cube as a `spectral_cube.SpectralCube`, of varying resolution if it has a beam per channel.
+
+        Parameters
+        ----------
+        use_dask : bool
+            Whether the arrays are to be dask's.
+
+        Raises
+        ------
+        InputError
+            If the package spectral-cube is not installed.
+        """
+        from kinms.spectral_cubes import to_spectral_cube
+
+        return to_spectral_cube(self, use_dask=use_dask)
+
+
+def simulate(disc: Disc, grid: CubeGrid, beam: PSF | None = None, sampling: Sampling | None = None) -> Cube:
     """Turn a disc into a mock cube.
 
     Parameters
@@ -206,8 +390,9 @@ def simulate(disc: Disc, grid: CubeGrid, beam: Beam | None = None, sampling: Sam
         The galaxy.
     grid : CubeGrid
         Pixels and channels.
-    beam : Beam, optional
-        None leaves the cube unconvolved, in Jy per pixel: the sky before the telescope.
+    beam : Beam or PSF, optional
+        A `Beam`, a `ChannelBeams`, a `Moffat` ... None leaves the cube unconvolved, in Jy per pixel: the sky before the
+        telescope.
     sampling : Sampling, optional
         Accuracy, default 1e-3.
 
@@ -254,8 +439,10 @@ def _check_types(disc: Any, grid: Any, beam: Any) -> None:
         raise InputTypeError("disc", repr(disc), "a Disc")
     if not isinstance(grid, CubeGrid):
         raise InputTypeError("grid", repr(grid), "a CubeGrid")
-    if beam is not None and not isinstance(beam, Beam):
-        raise InputTypeError("beam", repr(beam), "a Beam or None")
+    if beam is not None and not isinstance(beam, PSF):
+        raise InputTypeError("beam", repr(beam), "a Beam, another PSF, or None")
+    if beam is not None:
+        beam.check_channels(grid.nv)
 
 
 #: Channels and rows that the difference between the two references is looked at, at most.
@@ -281,7 +468,7 @@ def _notes(sampling: Sampling, difference: float) -> tuple[str, ...]:
     return ()
 
 
-def _complaints(disc: Disc, grid: CubeGrid, beam: Beam | None, sampling: Sampling, made: Sample) -> tuple[str, ...]:
+def _complaints(disc: Disc, grid: CubeGrid, beam: PSF | None, sampling: Sampling, made: Sample) -> tuple[str, ...]:
     """Say what a user must know about a model."""
     said = []
     lost = abs(disc.flux - made.inside) / abs(disc.flux) if disc.flux else 0.0
@@ -291,9 +478,9 @@ def _complaints(disc: Disc, grid: CubeGrid, beam: Beam | None, sampling: Samplin
         # One digit: in a fit by script the share changes at every step, and each new text would be shown again.
         said.append(f"About {100 * lost:.0g} % of the flux lies outside the cube and is lost.")
     if beam is not None:
-        bmin = float(beam.bmin or 0.0)
-        if bmin < 2.0 * grid.cell:
-            said.append(f"The beam ({beam.bmaj:g} x {bmin:g} arcsec) is under two pixels of {grid.cell:g} arcsec.")
+        if beam.finest < 2.0 * grid.cell:
+            size = f"{beam.bmaj:g} x {beam.finest:g} arcsec"
+            said.append(f"The beam ({size}) is under two pixels of {grid.cell:g} arcsec.")
         if beam.bmaj > min(grid.nx, grid.ny) * grid.cell:
             said.append(f"The beam ({beam.bmaj:g} arcsec) is larger than the field.")
     if made.accuracy > max(sampling.accuracy, 2.0 * FLOOR):

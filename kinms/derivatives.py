@@ -15,7 +15,7 @@ from kinms.convolution import Smoother
 from kinms.disc import Disc
 from kinms.engine import Evaluator, Model, Sampling
 from kinms.errors import InputError
-from kinms.grid import Beam, CubeGrid
+from kinms.grid import PSF, CubeGrid
 from kinms.kernels.beam import add_and_subtract
 from kinms.records import FloatArray
 from kinms.sparse import SparseCube, workspace
@@ -29,7 +29,7 @@ DEGREES, PIXELS, CHANNELS, RELATIVE = 5e-3, 1e-3, 2e-3, 2e-4
 
 
 def jacobian(
-    disc: Disc, grid: CubeGrid, beam: Beam | None, paths: Sequence[str], sampling: Sampling | None = None
+    disc: Disc, grid: CubeGrid, beam: PSF | None, paths: Sequence[str], sampling: Sampling | None = None
 ) -> FloatArray:
     """Return the derivatives of a model cube with respect to some of its parameters.
 
@@ -39,7 +39,7 @@ def jacobian(
         Where.
     grid : CubeGrid
         Pixels and channels.
-    beam : Beam or None
+    beam : Beam, PSF or None
         None: of the unconvolved cube, in Jy per pixel.
     paths : sequence of str
         Parameters, such as ``"inc"`` or ``"rotation.v_max"``; an array counts element by element.
@@ -59,6 +59,7 @@ def jacobian(
 
     Examples
     --------
+    >>> from kinms.grid import Beam
     >>> from kinms.profiles import ArctanCurve, ExponentialDisc
     >>> disc = Disc(surface_brightness=ExponentialDisc(3.0), rotation=ArctanCurve(100.0, 1.0), inc=40, pa=30, flux=2)
     >>> slopes = jacobian(disc, CubeGrid((16, 32, 32), 1.0, 20.0), Beam(4.0), ["flux", "inc", "rotation.v_max"])

@@ -16,7 +16,7 @@ import numpy as np
 from kinms.convolution import METHODS, Smoother, smoother
 from kinms.disc import Cloudlets, Disc
 from kinms.errors import InputError, InputTypeError
-from kinms.grid import FWHM_PER_SIGMA, Beam, CubeGrid
+from kinms.grid import FWHM_PER_SIGMA, PSF, CubeGrid
 from kinms.kernels.beam import add_and_subtract
 from kinms.points import COPIES, SKY, SOFT, CloudletPoints, RingPoints
 from kinms.radial import is_narrow, least_cosine
@@ -107,7 +107,7 @@ MOST_HEIGHTS, MOST_LAYERS = 16, 24
 SHARING = {SOFT: 3e-5, SKY: 3e-4, 0.0: 0.0}
 
 
-def choose(disc: Disc, grid: CubeGrid, beam: Beam | None = None, reference: str = "pixel") -> str:
+def choose(disc: Disc, grid: CubeGrid, beam: PSF | None = None, reference: str = "pixel") -> str:
     """Return which evaluator a disc needs: ``"sky grid"``, ``"points"`` or ``"cloudlets"``."""
     light = disc.surface_brightness
     if isinstance(light, Cloudlets):
@@ -141,13 +141,13 @@ def _cuspy(disc: Disc, grid: CubeGrid) -> bool:
     return bool(abs(inner) > 3e-5 * abs(total) and 4.0 * abs(inner) > 1.25 * abs(outer))
 
 
-def _heights(disc: Disc, grid: CubeGrid, beam: Beam | None) -> int:
+def _heights(disc: Disc, grid: CubeGrid, beam: PSF | None) -> int:
     """Layers that a thick disc needs on either side: its projected height is to be compared with what blurs it."""
     if not disc.is_thick:
         return 1
     light = disc.surface_brightness
     assert not isinstance(light, Cloudlets)
-    sigma = 0.3 * grid.cell if beam is None else float(beam.bmin or 0.0) / FWHM_PER_SIGMA
+    sigma = 0.3 * grid.cell if beam is None else beam.finest / FWHM_PER_SIGMA
     scale, cos_i = light.scale_radius(), max(least_cosine(disc), 1e-3)
     # Seen from the same place on the sky a layer shows a part of the disc that lies z tan i further out.
     shift = np.sin(np.radians(np.max(disc.inc))) / np.hypot(sigma, 0.5 * scale * cos_i)
@@ -155,9 +155,9 @@ def _heights(disc: Disc, grid: CubeGrid, beam: Beam | None) -> int:
     return math.ceil(3.0 + 13.0 * float(np.max(disc.scale_height)) * shift)
 
 
-def _softness(grid: CubeGrid, beam: Beam | None, sampling: Sampling, kind: str) -> float:
+def _softness(grid: CubeGrid, beam: PSF | None, sampling: Sampling, kind: str) -> float:
     """Width of the soft edges between pixels for points."""
-    if beam is None or float(beam.bmin or 0.0) < 2.0 * grid.cell:
+    if beam is None or beam.finest < 2.0 * grid.cell:
         return 0.0  # there is no beam to take them out again
     if sampling.reference == "sky":
         return SKY
@@ -192,7 +192,7 @@ class Sample:
     kind: str
 
 
-def sample(disc: Disc, grid: CubeGrid, beam: Beam | None, sampling: Sampling, dense: bool = True) -> Sample:
+def sample(disc: Disc, grid: CubeGrid, beam: PSF | None, sampling: Sampling, dense: bool = True) -> Sample:
     """Evaluate a disc as densely as the accuracy needs; with ``dense`` False its data are left empty."""
     kind = choose(disc, grid, beam, sampling.reference)
     width = 0.0 if kind == "sky grid" else _softness(grid, beam, sampling, kind)
@@ -212,15 +212,19 @@ def _finish(smooth: Smoother, cube: SparseCube, dense: bool) -> tuple[FloatArray
     return smooth.dense(cube) if dense else (np.zeros((0, 0, 0), dtype=np.float32), smooth.square(cube))
 
 
-def _smoother(grid: CubeGrid, beam: Beam | None, sampling: Sampling, width: float) -> Smoother:
+def _smoother(grid: CubeGrid, beam: PSF | None, sampling: Sampling, width: float) -> Smoother:
     box = sampling.reference == "sky" and width > 0.0
     return smoother(grid.nv, grid.ny, grid.nx, beam, grid.cell, sampling.method, width, box)
 
 
 def _flux_inside(disc: Disc, grid: CubeGrid, cube: SparseCube) -> float:
     """Flux of the intrinsic cube; quadrature must not make it exceed what a disc of one sign has."""
-    total, size, _ = cube.sums()
-    inside = total * grid.dv
+    if grid.edges is None:
+        total, size, _ = cube.sums()
+        inside = total * grid.dv
+    else:
+        total, size = cube.weighted_sums(grid.widths)
+        inside = total
     one_sign = abs(total) > 0.999 * size
     return disc.flux if one_sign and abs(inside) > abs(disc.flux) else inside
 
@@ -238,7 +242,7 @@ def _count(grid: CubeGrid, level: float) -> int:
 
 
 def _sample_sky(
-    disc: Disc, grid: CubeGrid, beam: Beam | None, sampling: Sampling, smooth: Smoother, dense: bool
+    disc: Disc, grid: CubeGrid, beam: PSF | None, sampling: Sampling, smooth: Smoother, dense: bool
 ) -> Sample:
     """Double the density, and raise the stack of a thick disc, until the estimated error is small enough."""
     level, heights = _allowed_level(disc, grid), _heights(disc, grid, beam)
@@ -301,13 +305,14 @@ class Model:
         The first one, for which the accuracy is met.
     grid : CubeGrid
         Pixels and channels.
-    beam : Beam, optional
+    beam : PSF, optional
         None leaves the cube unconvolved, in Jy per pixel.
     sampling : Sampling, optional
         Accuracy.
 
     Examples
     --------
+    >>> from kinms.grid import Beam
     >>> from kinms.profiles import ArctanCurve, ExponentialDisc
     >>> disc = Disc(surface_brightness=ExponentialDisc(3.0), rotation=ArctanCurve(100.0, 1.0), inc=40, pa=30)
     >>> model = Model(disc, CubeGrid((16, 32, 32), 1.0, 20.0), Beam(4.0))
@@ -315,7 +320,7 @@ class Model:
     (16, 32, 32)
     """
 
-    def __init__(self, disc: Disc, grid: CubeGrid, beam: Beam | None = None, sampling: Sampling | None = None) -> None:
+    def __init__(self, disc: Disc, grid: CubeGrid, beam: PSF | None = None, sampling: Sampling | None = None) -> None:
         self.disc, self.grid, self.beam = disc, grid, beam
         self.sampling = sampling or Sampling()
         self._density: dict[str, tuple[float, int]] = {}

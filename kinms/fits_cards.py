@@ -7,16 +7,14 @@ import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from astropy.io import fits
 
 from kinms.errors import HeaderError
 
 if TYPE_CHECKING:
     import astropy.units
-    import radio_beam
 
-__all__ = ["Cards", "Notes", "copy_cards", "data_unit", "find_beam", "parse_unit", "wcs_cards"]
+__all__ = ["Cards", "Notes", "copy_cards", "data_unit", "parse_unit", "wcs_cards"]
 
 #: Cards that say where pixels are; they are written anew, in the standard's form, and never copied.
 WCS_KEY = re.compile(
@@ -70,13 +68,8 @@ UNITS = {
 }
 
 _PER_BEAM = re.compile(r"(?P<prefix>[munµ]?)jy(\s*/\s*|\s*\.\s*|\s+)(beam|bm|b)(\s*(\^|\*\*)?-1)?", re.IGNORECASE)
-_NUMBER = r"([-+]?\d*\.?\d+(?:[eEdD][-+]?\d+)?)"
-#: What CLEAN leaves in HISTORY: the pattern, and arcsec per unit of its axes.
-_BEAM_HISTORY = (
-    (re.compile(rf"BMAJ\s*=\s*{_NUMBER}\s+BMIN\s*=\s*{_NUMBER}\s+BPA\s*=\s*{_NUMBER}"), 3600.0),  # AIPS
-    (re.compile(rf"Beam\s*=\s*{_NUMBER}\s*x\s*{_NUMBER}\s*arcsec,\s*pa\s*=\s*{_NUMBER}"), 1.0),  # MIRIAD restor
-    (re.compile(rf"restoration:\s*{_NUMBER}\s+by\s+{_NUMBER}\s+\(arcsec\)\s+at\s+pa\s+{_NUMBER}"), 1.0),  # CASA clean
-)
+#: What astropy raises for a card that is no FITS.
+_ILLEGAL = (KeyError, ValueError, TypeError, AttributeError, IndexError, ArithmeticError, fits.VerifyError)
 
 
 class Notes(list[tuple[str, bool]]):
@@ -109,9 +102,30 @@ class Cards:
             warnings.simplefilter("ignore")
             try:
                 value = self.header[key]
-            except (KeyError, ValueError, fits.VerifyError):
+            except _ILLEGAL:
                 return None
         return None if isinstance(value, fits.card.Undefined) else value
+
+    def is_illegal(self, key: str) -> bool:
+        """Whether a card is there whose value cannot be parsed, such as a bare NaN."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                if key not in self.header:
+                    return False
+                _ = self.header[key]
+            except _ILLEGAL:
+                return True
+        return False
+
+    def comment(self, key: str) -> str:
+        """Comment of a card, empty if there is none."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return str(self.header.comments[key])
+            except _ILLEGAL:
+                return ""
 
     def text(self, key: str) -> str:
         """Value as a stripped string, empty if missing."""
@@ -128,13 +142,17 @@ class Cards:
         """
         value = self.value(key)
         if value is None or (isinstance(value, str) and not value.strip()):
+            if value is None and self.is_illegal(key):
+                raise HeaderError(key, "has a value that FITS does not allow; a number is needed.", "Correct the card.")
             return None
         try:
             number = float(value.replace("D", "E").replace("d", "e") if isinstance(value, str) else value)
         except (TypeError, ValueError, OverflowError):
             number = math.nan
         if isinstance(value, bool) or not math.isfinite(number):
-            raise HeaderError(key, f"is {value!r}; a finite number is needed.", "Correct the card.")
+            text = repr(value)
+            text = text if len(text) < 40 else f"{text[:36]} ..."
+            raise HeaderError(key, f"is {text}; a finite number is needed.", "Correct the card.")
         return number
 
     def positive(self, *keys: str) -> tuple[float, str] | None:
@@ -167,9 +185,12 @@ class Cards:
 
     def history(self) -> list[str]:
         """Lines of HISTORY."""
-        if "HISTORY" not in self.header:
-            return []
-        return [str(line) for line in self.header["HISTORY"]]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return [str(line) for line in self.header["HISTORY"]]
+            except _ILLEGAL:
+                return []
 
 
 def parse_unit(key: str, text: str) -> astropy.units.UnitBase | None:
@@ -189,9 +210,11 @@ def parse_unit(key: str, text: str) -> astropy.units.UnitBase | None:
         for spelling in (UNITS.get(text.casefold().strip("[] "), text), text.casefold()):
             for form in ("fits", "generic"):
                 try:
-                    return u.Unit(spelling, format=form)
-                except (ValueError, TypeError):
+                    unit = u.Unit(spelling, format=form)
+                except (*_ILLEGAL, RecursionError):
                     continue
+                if isinstance(unit, u.UnitBase):  # not several at once, and no magnitude
+                    return unit
     raise HeaderError(
         key, f"{text!r} is not a unit.", "Set it to one such as 'm/s', 'km/s', 'Hz', 'Angstrom' or 'deg'."
     )
@@ -227,7 +250,7 @@ def copy_cards(header: fits.Header) -> fits.Header:
                     continue
                 fresh = fits.Card(key, value, card.comment)
                 str(fresh)
-            except (ValueError, TypeError, fits.VerifyError):
+            except _ILLEGAL:
                 continue  # an illegal card, kept only in the file it came from
             kept.append(fresh, end=True)
     return kept
@@ -236,84 +259,3 @@ def copy_cards(header: fits.Header) -> fits.Header:
 def wcs_cards(header: fits.Header) -> fits.Header:
     """Return the WCS cards alone, which is all that `astropy.wcs.WCS` needs."""
     return fits.Header([card for card in header.cards if WCS_KEY.fullmatch(card.keyword)])
-
-
-def find_beam(
-    cards: Cards, beams: radio_beam.Beams | None, cell: float, width: int, notes: Notes
-) -> radio_beam.Beam | None:
-    """Return the beam: of the BEAMS table, else BMAJ, else GIPSY's BMMAJ, else the last one that HISTORY tells.
-
-    Parameters
-    ----------
-    cards : Cards
-        Of the cube.
-    beams : radio_beam.Beams or None
-        CASA's table of one beam per channel; the beam of median area stands for all.
-    cell : float
-        Pixel size, arcsec.
-    width : int
-        Pixels of the longer side of the field.
-    notes : Notes
-        Takes what was assumed.
-    """
-    import astropy.units as u
-    import radio_beam
-
-    if beams is not None:
-        return _typical_beam(beams, notes)
-    if cards.value("CASAMBM") is True:
-        notes.warn("CASAMBM announces one beam per channel, and the file has no BEAMS table")
-    arcsec = _header_axes(cards, cell, width, notes) or _history_axes(cards, notes)
-    if arcsec is None:
-        return None
-    bmaj, bmin, bpa = arcsec
-    if bmin > bmaj:
-        notes.say(f"BMIN ({bmin:.4g} arcsec) exceeds BMAJ ({bmaj:.4g}): axes swapped")
-        bmaj, bmin, bpa = bmin, bmaj, bpa + 90.0
-    return radio_beam.Beam(bmaj * u.arcsec, bmin * u.arcsec, bpa * u.deg)
-
-
-def _header_axes(cards: Cards, cell: float, width: int, notes: Notes) -> tuple[float, float, float] | None:
-    for keys, scale in ((("BMAJ", "BMIN", "BPA"), 3600.0), (("BMMAJ", "BMMIN", "BMPA"), 1.0)):
-        major = cards.positive(keys[0])
-        if major is None:
-            continue
-        if scale > 1 and major[0] * scale > 2.0 * width * cell and 0.5 * cell < major[0] < width * cell:
-            notes.warn(f"BMAJ = {major[0]:g} would be wider than the field in degrees: read in arcsec")
-            scale = 1.0
-        minor = cards.positive(keys[1])
-        angle = cards.number(keys[2])
-        if minor is None:
-            notes.warn(f"{keys[1]} is missing: the beam is taken as round")
-        elif angle is None and minor[0] != major[0]:
-            notes.warn(f"{keys[2]} is missing: the beam's position angle is taken as 0")
-        return major[0] * scale, (minor or major)[0] * scale, angle or 0.0
-    return None
-
-
-def _history_axes(cards: Cards, notes: Notes) -> tuple[float, float, float] | None:
-    for line in reversed(cards.history()):
-        for pattern, scale in _BEAM_HISTORY:
-            found = pattern.search(line)
-            if found is None:
-                continue
-            bmaj, bmin, bpa = (float(text.replace("D", "E").replace("d", "e")) for text in found.groups())
-            if bmaj > 0 and bmin > 0:
-                notes.say("the beam comes from HISTORY, as there is no BMAJ")
-                return bmaj * scale, bmin * scale, bpa
-    return None
-
-
-def _typical_beam(beams: radio_beam.Beams, notes: Notes) -> radio_beam.Beam | None:
-    area = np.asarray(beams.sr.value)
-    order = np.argsort(np.where(np.isfinite(area) & (area > 0), area, np.inf))
-    count = int(np.sum(np.isfinite(area) & (area > 0)))
-    if count == 0:
-        return None
-    smallest, largest = area[order[0]], area[order[count - 1]]
-    if largest > 1.01 * smallest:
-        notes.warn(
-            f"the beam differs from channel to channel (area by {100.0 * (largest / smallest - 1.0):.0f} %): "
-            "the one of median area stands for all"
-        )
-    return beams[int(order[count // 2])]

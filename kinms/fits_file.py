@@ -1,11 +1,24 @@
-"""The FITS file itself: finding the image in it, reading part of it, and writing one that is never half there."""
+"""The FITS file itself: finding the image in it, reading part of it, and writing one that is never half there.
+
+A plain file is mapped, and only the pages that hold what is asked for are ever read: a cube of any size costs what is
+cut out of it. A packed one (gzip, bzip2, xz) has to be unpacked whole first, up to `IN_MEMORY` in memory and beyond
+that into a temporary file.
+"""
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import io
+import lzma
+import mmap
 import os
+import re
+import shutil
+import tempfile
 import warnings
 import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -13,22 +26,63 @@ from typing import IO, Any, Self
 import numpy as np
 from astropy.io import fits
 
-from kinms.errors import FileError, HeaderError, InputError, KinmsError, OutputExistsError
+from kinms.atomic import replacing
+from kinms.errors import FileError, HeaderError, InputError, KinmsError
+from kinms.memory import in_words
 
-__all__ = ["ImageFile", "PathLike", "write_image"]
+__all__ = ["COMPANIONS", "ImageFile", "PathLike", "write_image"]
 
 PathLike = str | os.PathLike[str]
 
 #: Extensions that stand beside the data: variances, quality flags, masks.
-_COMPANIONS = ("STAT", "DQ", "VARIANCE", "VAR", "ERR", "ERROR", "NOISE", "IVAR", "MASK", "QUALITY", "WEIGHT", "COVAR")
+COMPANIONS = (
+    *("STAT", "DQ", "VARIANCE", "VAR", "ERR", "ERROR", "NOISE", "SIGMA", "IVAR", "MASK", "QUALITY", "BADPIX"),
+    *("WEIGHT", "ERRWEIGHT", "WMAP", "EXPOSURE", "COVAR"),
+)
 
 #: Cards of the primary header that hold for an image extension which lacks them.
 _INHERITED = (
     *("BUNIT", "BMAJ", "BMIN", "BPA", "RESTFRQ", "RESTFREQ", "RESTWAV", "SPECSYS", "VELREF"),
-    *("RADESYS", "RADECSYS", "EQUINOX", "EPOCH"),
+    *("RADESYS", "RADECSYS", "EQUINOX", "EPOCH", "OBJECT", "TELESCOP", "INSTRUME"),
 )
 #: What astropy raises for files that are cut short or garbled.
-_GARBLED = (OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, zlib.error, fits.VerifyError)
+_GARBLED = (
+    *(OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError),
+    *(MemoryError, zlib.error, fits.VerifyError),
+)
+
+#: Packed files that are unpacked on the way, by how they start.
+_PACKED: dict[bytes, tuple[str, Callable[..., Any]]] = {
+    b"\x1f\x8b": ("gzip", gzip.open),
+    b"BZh": ("bzip2", bz2.open),
+    b"\xfd7zXZ": ("xz", lzma.open),
+}
+#: What else is mistaken for a FITS file, by how it starts, and what helps.
+_OTHERS = {
+    b"PK\x03\x04": ("a zip archive", "Unpack it, and give the FITS file in it."),
+    b"7z\xbc\xaf": ("a 7z archive", "Unpack it, and give the FITS file in it."),
+    b"Rar!": ("a rar archive", "Unpack it, and give the FITS file in it."),
+    b"\x1f\x9d": ("packed by compress", "Unpack it with uncompress."),
+    b"\x28\xb5\x2f\xfd": ("packed by zstd", "Unpack it with zstd -d."),
+    b"\x89HDF": ("an HDF5 file", "Export it as FITS."),
+    b"%PDF": ("a PDF", "Check the path."),
+    b"\x89PNG": ("a picture", "Check the path."),
+    b"\xff\xd8\xff": ("a picture", "Check the path."),
+    b"version https://git-lfs": ("a pointer to a file in git-lfs", "Fetch it with git lfs pull."),
+}
+
+#: A box that is less than one in so many of the voxels it spans in the file is read page by page.
+SPARSE = 4
+
+#: FITS comes in blocks of so many bytes; a header of more than the second number is none.
+BLOCK, LONGEST_HEADER = 2880, 2**23
+#: Most axes that the standard allows.
+MOST_AXES = 999
+_NAXIS = re.compile(rb"NAXIS   = *[+-]?(\d+)")
+
+#: Unpacked files up to this many bytes stay in memory; of the disk this much is left free.
+IN_MEMORY = 2**27
+LEAVE_FREE = 2**30
 
 
 class ImageFile:
@@ -37,9 +91,18 @@ class ImageFile:
     Parameters
     ----------
     path : path
-        Plain, gzipped or bzipped FITS.
+        Plain FITS, or packed by gzip, bzip2 or xz.
     hdu : int or str, optional
         Number or EXTNAME; default the first image of three or more axes that is not a variance or quality array.
+
+    Attributes
+    ----------
+    header : astropy.io.fits.Header
+        Of the image, with what it inherits from the primary HDU.
+    index : int
+        Number of its HDU.
+    notes : tuple of (str, bool)
+        What is worth saying of the file, and whether it is a warning.
 
     Raises
     ------
@@ -51,18 +114,18 @@ class ImageFile:
 
     def __init__(self, path: PathLike, hdu: int | str | None = None) -> None:
         self.path = Path(path)
-        self._packed = _check_readable(self.path)
+        self.notes: tuple[tuple[str, bool], ...] = ()
+        self._bytes: np.ndarray | None = None
         # Our own stream, so that it is closed whatever astropy makes of a garbled file.
-        self._stream = open(self.path, "rb")  # noqa: SIM115
+        self._stream = self._open()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what matters of astropy's warnings is checked below
                 self._file = fits.open(self._stream, memmap=False)
                 len(self._file)  # looks at every HDU, so that what is wrong with any is known now
-                index = self._choose(hdu)
-                self._hdu: Any = self._file[index]
-                self.header = self._merged(index)
-                self._check_length()
+                self.index = self._choose(hdu)
+                self.header = self._merged(self.index)
+                self._check_length(self.index)
         except BaseException as error:
             self._stream.close()
             if isinstance(error, _GARBLED) and not isinstance(error, KinmsError):
@@ -78,6 +141,7 @@ class ImageFile:
     ) -> None:
         self._file.close()
         self._stream.close()
+        self._bytes = None
 
     @property
     def beams(self) -> Any:
@@ -87,41 +151,127 @@ class ImageFile:
                 import radio_beam
 
                 try:
-                    return radio_beam.Beams.from_fits_bintable(hdu)
-                except (KeyError, IndexError, ValueError, TypeError) as error:
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore")  # of garbled columns; what they make of the beams is checked
+                        return radio_beam.Beams.from_fits_bintable(hdu)
+                except _GARBLED as error:
                     raise HeaderError("BEAMS", f"the table of beams cannot be read ({_one_line(error)}).") from None
         return None
 
-    def read(self, index: tuple[slice | int, ...]) -> np.ndarray:
-        """Read part of the image, scaled, with blank voxels as NaN; integers in the index drop their axis."""
+    @property
+    def headers(self) -> list[fits.Header]:
+        """Headers of all HDUs, as they stand."""
+        return [entry.header for entry in self._file]
+
+    @property
+    def names(self) -> list[str]:
+        """EXTNAME of all HDUs, in capitals, empty where there is none."""
+        return [entry.name.upper() for entry in self._file]
+
+    def raw_cards(self, hdu: int) -> list[str]:
+        """Return the cards of an HDU as they stand in the file, not repaired and without the blanks at their ends."""
+        info = self._file[hdu].fileinfo()
+        self._stream.seek(info["hdrLoc"])
+        text = self._stream.read(info["datLoc"] - info["hdrLoc"]).decode("ascii", "replace")
+        cards = [text[start : start + 80].rstrip() for start in range(0, len(text), 80)]
+        return cards[: cards.index("END")] if "END" in cards else cards
+
+    def shape(self, hdu: int | None = None) -> tuple[int, ...]:
+        """Shape of an image of the file, numpy order; empty where an HDU holds none."""
+        entry = self._file[self.index if hdu is None else hdu]
+        if not entry.is_image:
+            return ()
+        sizes = [entry.header.get(f"NAXIS{i}") for i in range(entry.header.get("NAXIS", 0), 0, -1)]
+        return tuple(sizes) if all(isinstance(n, int) and n > 0 for n in sizes) else ()
+
+    def read(self, index: tuple[slice | int, ...], hdu: int | None = None) -> np.ndarray:
+        """Read part of an image, scaled, with blank voxels as NaN; integers in the index drop their axis.
+
+        Of a plain file with nothing to scale it is a view of the mapped file, in the file's own byte order: what is
+        not looked at is never read.
+        """
+        number = self.index if hdu is None else hdu
+        if number != self.index:
+            self._check_length(number)
         # astropy's sections do not drop all axes that an integer indexes.
         whole = tuple(part if isinstance(part, slice) else slice(part, part + 1) for part in index)
+        entry: Any = self._file[number]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                array = np.asarray(self._hdu.section[whole])
+                mapped = None if isinstance(entry, fits.CompImageHDU) else self._mapped(entry)
+                if mapped is not None and isinstance(self._bytes, np.memmap):
+                    _advise(self._bytes, mapped.shape, whole)
+                array = np.asarray(entry.section[whole]) if mapped is None else _scaled(mapped[whole], entry.header)
             except _GARBLED as error:
+                if isinstance(error, KinmsError):
+                    raise
                 message = f"is truncated or damaged: its data cannot be read ({_one_line(error)})."
                 raise FileError(self.path, message, "Copy it again.") from None
         return array[tuple(slice(None) if isinstance(part, slice) else 0 for part in index)]
 
+    def find(self, hdu: int | str) -> int:
+        """Return the number of an HDU.
+
+        Raises
+        ------
+        InputError
+            If there is none of this number or name.
+        """
+        names = self.names
+        wanted = hdu.upper() if isinstance(hdu, str) else hdu
+        if isinstance(wanted, str) and wanted in names:
+            return names.index(wanted)
+        if isinstance(wanted, int) and not isinstance(wanted, bool) and 0 <= wanted < len(names):
+            return wanted
+        listed = ", ".join(f"{i} ({name or 'unnamed'})" for i, name in enumerate(names))
+        raise InputError("hdu", repr(hdu), f"one of {listed}")
+
+    def _open(self) -> _HeaderStream:
+        """Open the file, unpacked if need be, or say why it cannot be one of ours."""
+        start = _check_readable(self.path)
+        stream = _HeaderStream(open(self.path, "rb", buffering=0))  # noqa: SIM115
+        for magic, (name, unpack) in _PACKED.items():
+            if start.startswith(magic):
+                with stream:
+                    unpacked = _unpack(self.path, name, unpack(stream))
+                size = unpacked.seek(0, os.SEEK_END)
+                unpacked.seek(0)
+                if size > IN_MEMORY:
+                    about = f"the file was unpacked ({name}) to {in_words(size)}: unpacked for good it is read at once"
+                    self.notes += ((about, False),)
+                # What lies in memory, or the temporary file below its buffer.
+                return _HeaderStream(unpacked if isinstance(unpacked, io.BytesIO) else unpacked.detach())
+        return stream
+
+    def _mapped(self, entry: Any) -> np.ndarray | None:
+        """Return an image as it lies in the file, without reading it; None where files cannot be mapped."""
+        header = entry.header
+        kind = _NUMBERS.get(header.get("BITPIX"))
+        if kind is None:
+            raise HeaderError("BITPIX", f"is {header.get('BITPIX')!r}; FITS has {sorted(_NUMBERS)}.")
+        if self._bytes is None:
+            if isinstance(self._stream.raw, io.BytesIO):
+                self._bytes = np.frombuffer(self._stream.raw.getvalue(), dtype=np.uint8)
+            else:
+                try:
+                    self._bytes = np.memmap(self._stream, dtype=np.uint8, mode="r")
+                except OSError:  # some file systems cannot, and a limit on addresses forbids it
+                    return None
+        sizes = [header[f"NAXIS{i}"] for i in range(header["NAXIS"], 0, -1)]
+        return np.ndarray(tuple(sizes), kind, self._bytes, entry.fileinfo()["datLoc"])
+
     def _choose(self, hdu: int | str | None) -> int:
-        names = [entry.name.upper() for entry in self._file]
         if hdu is not None:
-            wanted = hdu.upper() if isinstance(hdu, str) else hdu
-            if isinstance(wanted, str) and wanted in names:
-                return names.index(wanted)
-            if isinstance(wanted, int) and not isinstance(wanted, bool) and 0 <= wanted < len(names):
-                return wanted
-            listed = ", ".join(f"{i} ({name or 'unnamed'})" for i, name in enumerate(names))
-            raise InputError("hdu", repr(hdu), f"one of {listed}")
+            return self.find(hdu)
+        names = self.names
         images = [i for i, entry in enumerate(self._file) if entry.is_image and entry.header.get("NAXIS")]
         cubes = [i for i in images if self._file[i].header["NAXIS"] >= 3]
-        main = [i for i in cubes if names[i].rpartition(".")[2] not in _COMPANIONS]
+        main = [i for i in cubes if names[i].rpartition(".")[2] not in COMPANIONS]
         return next(iter(main or cubes or images), 0)
 
     def _merged(self, index: int) -> fits.Header:
-        header = self._hdu.header
+        header = self._file[index].header
         primary = self._file[0].header
         if index == 0 or primary.get("NAXIS"):
             return header
@@ -131,46 +281,203 @@ class ImageFile:
                 merged[key] = primary[key]
         return merged
 
-    def _check_length(self) -> None:
-        """Compare the size of an uncompressed file with what the header promises."""
-        info = self._hdu.fileinfo()
-        if info is None or self._packed or isinstance(self._hdu, fits.CompImageHDU):
+    def _check_length(self, index: int) -> None:
+        """Compare the size of the file with what the header promises."""
+        entry = self._file[index]
+        info = entry.fileinfo()
+        if info is None or isinstance(entry, fits.CompImageHDU):
             return
-        header = self._hdu.header
+        header = entry.header
         sizes = [header.get(f"NAXIS{i}", 0) for i in range(1, header.get("NAXIS", 0) + 1)]
         if not sizes or not all(isinstance(n, int) for n in sizes):
             return
         needed = info["datLoc"] + abs(header["BITPIX"]) // 8 * int(np.prod(sizes, dtype=object))
-        actual = self.path.stat().st_size
+        at = self._stream.tell()
+        actual = self._stream.seek(0, os.SEEK_END)
+        self._stream.seek(at)
         if needed > actual:
             message = f"is truncated: {actual} bytes, and its header asks for {needed}."
             raise FileError(self.path, message, "Copy it again.")
+
+
+class _HeaderStream(io.BufferedReader):
+    """A file in which no header goes on for ever, nor has more axes than astropy can count in a moment.
+
+    Where a size is damaged, data would be read for a header, up to the end. Headers are read by blocks, one after the
+    other.
+    """
+
+    _so_far = 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        self._so_far = 0
+        return super().seek(offset, whence)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._so_far = self._so_far + BLOCK if size == BLOCK else 0
+        if self._so_far > LONGEST_HEADER:
+            raise OSError(f"no END within {in_words(LONGEST_HEADER)} of header")
+        found = super().read(size)
+        if size == BLOCK:
+            for axes in _NAXIS.findall(found):
+                if int(axes[:20]) > MOST_AXES:
+                    raise OSError(f"NAXIS is {axes[:20].decode()}")
+        return found
+
+
+def _advise(mapped: np.memmap, shape: tuple[int, ...], index: tuple[slice, ...]) -> None:
+    """Keep the system from reading ahead where most of what lies between the first and the last voxel is not wanted.
+
+    Of a small box in each of a thousand channels it would read a hundred times as much.
+    """
+    parts = [part.indices(n)[:2] for part, n in zip(index, shape, strict=True)]
+    span, wanted = 1, 1
+    for (start, stop), n in zip(parts, shape, strict=True):
+        span, wanted = span * n - n + max(stop - start, 0), wanted * max(stop - start, 0)
+    if isinstance(mapped.base, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):
+        mapped.base.madvise(mmap.MADV_RANDOM if SPARSE * wanted < span else mmap.MADV_NORMAL)
+
+
+#: Numbers of an image, by BITPIX.
+_NUMBERS = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
+
+
+def _scaled(raw: np.ndarray, header: fits.Header) -> np.ndarray:
+    """Return the physical values: BZERO + BSCALE x what the file holds, NaN where that is BLANK."""
+    scale, zero = (_card(header, key, default) for key, default in (("BSCALE", 1.0), ("BZERO", 0.0)))
+    blank = header.get("BLANK") if raw.dtype.kind in "iu" else None  # BLANK means nothing for floats
+    if not isinstance(blank, int) or isinstance(blank, bool):
+        blank = None
+    if scale == 1.0 and zero == 0.0 and blank is None:
+        return raw
+    # 32 bits hold 16 with every digit.
+    values: Any = raw.astype(np.float32 if raw.dtype.kind in "iu" and raw.dtype.itemsize <= 2 else np.float64)
+    if scale != 1.0:
+        values *= scale
+    if zero != 0.0:
+        values += zero
+    if blank is not None:
+        values[raw == blank] = np.nan
+    return np.asarray(values)
+
+
+def _card(header: fits.Header, key: str, default: float) -> float:
+    try:
+        value = float(header.get(key, default))
+    except (TypeError, ValueError, fits.VerifyError):
+        value = np.nan
+    if not np.isfinite(value) or (key == "BSCALE" and value == 0.0):
+        raise HeaderError(key, f"is {header.get(key)!r}: the data cannot be scaled.", "Correct the card.")
+    return value
 
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:120] or type(error).__name__
 
 
-def _check_readable(path: Path) -> bool:
-    """Return whether the file is compressed, or say why it cannot be one of ours."""
-    if path.is_dir():
-        raise FileError(path, "is a directory, not a FITS file.", "Give the file in it.")
+def _check_readable(path: Path) -> bytes:
+    """Return how the file starts, or say why it cannot be one of ours."""
     try:
+        if path.is_dir():
+            if (path / "table.dat").exists():
+                raise FileError(path, "is a CASA image, not a FITS file.", "Export it with CASA's exportfits.")
+            raise FileError(path, "is a directory, not a FITS file.", "Give the file in it.")
+        if path.exists() and not path.is_file():
+            raise FileError(path, "is neither a file nor a link to one.", "Check the path.")
         with open(path, "rb") as stream:
-            start = stream.read(16)
+            start = stream.read(4096)
     except FileNotFoundError:
         raise FileError(path, "does not exist.", "Check the path.") from None
-    except OSError as error:
-        raise FileError(path, f"cannot be opened ({error.strerror}).", "Check its permissions.") from None
+    except FileError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        why = getattr(error, "strerror", None) or error
+        raise FileError(path, f"cannot be opened ({why}).", "Check its permissions.") from None
+    if not start.startswith((b"SIMPLE", *_PACKED)):
+        raise _not_fits(path, start)
+    return start
+
+
+def _not_fits(path: Path, start: bytes, packed: str = "") -> FileError:
+    """Return what to say of a file that is no FITS, by how it starts."""
+    within = f"packed by {packed}, and in it is " if packed else "is "
     if not start:
-        raise FileError(path, "is empty.", "Copy it again.")
-    if not start.startswith((b"SIMPLE", b"\x1f\x8b", b"BZh", b"PK\x03\x04", b"\x1f\x9d", b"\xfd7zXZ")):
-        raise FileError(path, f"is not a FITS file (it starts with {start[:12]!r}).", "Check the path.")
-    return not start.startswith(b"SIMPLE")
+        return FileError(path, f"{within}{'nothing' if packed else 'empty'}.", "Copy it again.")
+    for magic, (what, fix) in _OTHERS.items():
+        if start.startswith(magic):
+            return FileError(path, f"{within}{what}, not a FITS file.", fix)
+    if start[257:262] == b"ustar":
+        return FileError(path, f"{within}a tar archive, not a FITS file.", "Unpack it, and give the FITS file in it.")
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")) or b"<html" in text[:1024]:
+        title = re.search(rb"<title[^>]*>([^<]{1,80})", start, re.IGNORECASE)
+        said = f" ({' '.join(title[1].decode('utf-8', 'replace').split())!r})" if title else ""
+        fix = "The server answered with it instead of the file, for want of a login, say: fetch it again."
+        return FileError(path, f"{within}a web page{said}, not a FITS file.", fix)
+    if text.startswith((b"<?xml", b"{", b"[")):
+        return FileError(path, f"{within}XML or JSON, not a FITS file.", "Is it a server's answer? Fetch it again.")
+    begins = f"it starts with {start[:12]!r}"
+    if not packed and all(byte in _TEXT for byte in start[:512]):
+        return FileError(path, f"is text, not a FITS file ({begins}).", "Check the path.")
+    return FileError(path, f"{within}not a FITS file ({begins}).", "Check the path.")
 
 
-def write_image(path: PathLike, data: np.ndarray, header: fits.Header, *, overwrite: bool) -> None:
-    """Write one image so that the file is either complete or not there; gzipped if its name ends in .gz.
+_TEXT = frozenset(b"\t\r\n" + bytes(range(32, 127)))
+
+
+def _unpack(path: Path, name: str, packed: IO[bytes]) -> io.BytesIO | io.BufferedReader:
+    """Return what a packed file holds, in memory or, above `IN_MEMORY`, in a temporary file that goes with it."""
+    out: IO[bytes] = io.BytesIO()
+    folder = tempfile.gettempdir()
+    limit = max(shutil.disk_usage(folder).free - LEAVE_FREE, IN_MEMORY)
+    size = 0
+    try:
+        while chunk := packed.read(2**20):
+            if not size and not chunk.startswith(b"SIMPLE"):
+                raise _not_fits(path, chunk, name)
+            size += len(chunk)
+            if size > limit:
+                message = f"holds more than the {in_words(limit)} that unpacking it may take in {folder}."
+                raise FileError(path, message, f"Unpack it with {name} -d where there is room.")
+            if size > IN_MEMORY and isinstance(out, io.BytesIO):
+                held, out = out.getvalue(), tempfile.TemporaryFile()  # noqa: SIM115
+                out.write(held)
+            out.write(chunk)
+        if not size:
+            raise _not_fits(path, b"", name)
+    except BaseException as error:
+        out.close()
+        if isinstance(error, (*_GARBLED, lzma.LZMAError)) and not isinstance(error, KinmsError):
+            message = f"is truncated or damaged: it cannot be unpacked ({_one_line(error)})."
+            raise FileError(path, message, "Copy it again.") from None
+        raise
+    out.seek(0)
+    if isinstance(out, io.BytesIO):
+        return out
+    with out:  # astropy wants a file that is for reading alone
+        return io.BufferedReader(io.FileIO(os.dup(out.fileno()), "rb"))
+
+
+def write_image(
+    path: PathLike,
+    data: np.ndarray,
+    header: fits.Header,
+    *,
+    overwrite: bool,
+    extensions: Sequence[tuple[np.ndarray, fits.Header] | fits.BinTableHDU] = (),
+) -> None:
+    """Write an image so that the file is either complete or not there; gzipped if its name ends in .gz.
+
+    Parameters
+    ----------
+    path : path
+        See `kinms.atomic.replacing`.
+    data, header : ndarray, astropy.io.fits.Header
+        Of the primary HDU.
+    overwrite : bool
+        Whether an existing file may be replaced.
+    extensions : sequence
+        Images, as (data, header), and tables that follow.
 
     Raises
     ------
@@ -179,25 +486,22 @@ def write_image(path: PathLike, data: np.ndarray, header: fits.Header, *, overwr
     FileError
         If it cannot be written.
     """
-    target = Path(path)
-    if target.exists() and not overwrite:
-        raise OutputExistsError(target, "Choose another name, or allow overwriting.")
-    hdu = fits.PrimaryHDU(data, header)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    hdus = fits.HDUList([fits.PrimaryHDU(data, header)])
+    hdus.extend(fits.ImageHDU(*more) if isinstance(more, tuple) else more for more in extensions)
+    hdus.update_extend()
     try:
-        with open(part, "wb") as stream:
-            if target.suffix == ".gz":
+        with replacing(path, overwrite=overwrite) as part, open(part, "wb") as stream:
+            if part.suffix == ".gz":
                 # No file name and no time in the gzip header: the same cube makes the same bytes.
                 with gzip.GzipFile(filename="", fileobj=stream, mode="wb", mtime=0) as packed:
-                    _write(hdu, packed)
+                    _write(hdus, packed)
             else:
-                _write(hdu, stream)
-        os.replace(part, target)
+                _write(hdus, stream)
+    except KinmsError:
+        raise
     except OSError as error:
-        raise FileError(target, f"cannot be written ({error.strerror or error}).", "Check the folder.") from None
-    finally:
-        part.unlink(missing_ok=True)
+        raise FileError(path, f"cannot be written ({error.strerror or error}).", "Check the folder.") from None
 
 
-def _write(hdu: fits.PrimaryHDU, stream: IO[bytes] | gzip.GzipFile) -> None:
-    hdu.writeto(stream, output_verify="exception")
+def _write(hdus: fits.HDUList, stream: IO[bytes] | gzip.GzipFile) -> None:
+    hdus.writeto(stream, output_verify="exception")

@@ -16,7 +16,9 @@ import numpy as np
 from astropy.io import fits
 
 from kinms.errors import HeaderError
-from kinms.fits_cards import Cards, Notes, copy_cards, data_unit, find_beam, parse_unit
+from kinms.fits_beams import BeamAxes, find_beams, typical
+from kinms.fits_cards import Cards, Notes, copy_cards, data_unit, parse_unit
+from kinms.fits_rest import Wanted
 from kinms.fits_spectral import SpectralCards, spectral_kind, tame_spectral
 from kinms.records import FloatArray
 
@@ -27,11 +29,21 @@ __all__ = ["Axes", "Tamed", "tame"]
 
 _CELESTIAL = re.compile(r"(RA|DEC|GLON|GLAT|ELON|ELAT)(-+([A-Z0-9]{3}))?")
 _LONGITUDES = {"RA": "DEC", "GLON": "GLAT", "ELON": "ELAT"}
+#: A speed in a unit: km/s, m.s-1, km s^-1.
+_SPEED = re.compile(r"(?<![a-z])k?m ?(/ ?s(ec)?|[.*]?s(\^|\*\*)?-1)")
 _STOKES = ("STOKES", "POL", "POLARIZATION", "POLARISATION")
 _RADESYS = {"ICRS": "ICRS", "FK5": "FK5", "J2000": "FK5", "FK4": "FK4", "B1950": "FK4", "FK4-NO-E": "FK4-NO-E"}
 
 #: Off-diagonal terms may move a pixel by this much across the cube before an axis counts as coupled to another.
 COUPLING = 1e-3
+
+#: degrees; pixels are larger and smaller than this.
+SMALLEST, LARGEST = 1e-12, 90.0
+#: degrees; angles are nearer to 0 than this, full turns included.
+FARTHEST = 3600.0
+
+#: More axes than this are a damaged header.
+MAX_AXES = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +76,8 @@ class Tamed:
         CTYPE of the spectral axis as found.
     rotation_key : str
         Card that would hold a rotation in this header.
+    beams : tuple of BeamAxes
+        None, one, or one per channel in the file's order; `header` has the typical one.
     notes : tuple of (str, bool)
         What was assumed; see `kinms.fits_cards.Notes`.
     """
@@ -75,6 +89,7 @@ class Tamed:
     spectral: SpectralCards
     ctype: str
     rotation_key: str
+    beams: tuple[BeamAxes, ...]
     notes: tuple[tuple[str, bool], ...]
 
 
@@ -82,7 +97,7 @@ def tame(
     header: fits.Header,
     shape: tuple[int, ...] | None = None,
     *,
-    rest_frequency: float | None = None,
+    wanted: Wanted | None = None,
     convention: str | None = None,
     beams: radio_beam.Beams | None = None,
 ) -> Tamed:
@@ -94,8 +109,8 @@ def tame(
         Not changed.
     shape : tuple of int, optional
         Of the array, numpy order; default from NAXISn.
-    rest_frequency : float, optional
-        Hz; comes before the header's.
+    wanted : Wanted, optional
+        What the user says of the line.
     convention : str, optional
         For frequency and undeclared velocity axes; see `kinms.fits_spectral.CONVENTIONS`.
     beams : radio_beam.Beams, optional
@@ -119,7 +134,7 @@ def tame(
         lengths[k],
         float(matrix[k, k]),
         notes,
-        rest_frequency=rest_frequency,
+        wanted=wanted or Wanted(),
         convention=convention,
         unit_expected=any(cards.text(f"CUNIT{axis}") for axis in (axes.longitude, axes.latitude)),
     )
@@ -144,16 +159,23 @@ def tame(
 
     cell = 3600.0 * abs(float(tamed[f"CDELT{axes.latitude}"]))
     width = max(lengths[axes.longitude - 1], lengths[axes.latitude - 1])
-    beam = find_beam(cards, beams, cell, width, notes)
-    if beam is not None:
-        tamed.update(beam.to_header_keywords())
-    tamed["BUNIT"] = data_unit(cards.text("BUNIT"))
+    plane = next((planes[axis] for axis in axes.others if cards.text(f"CTYPE{axis}").upper() in _STOKES), 0)
+    found = find_beams(cards, beams, lengths[k], plane, cell, width, notes)
+    if found:
+        one = typical(found)
+        tamed["BMAJ"], tamed["BMIN"], tamed["BPA"] = one.bmaj / 3600.0, one.bmin / 3600.0, one.bpa
+    tamed["BUNIT"] = _printable(data_unit(cards.text("BUNIT")))
     if not cards.text("BUNIT"):
         notes.say("BUNIT is missing: the unit of the data is not known")
     for card in copy_cards(header).cards:
         tamed.append(card, end=True)
     ctype = cards.text(f"CTYPE{axes.spectral}")
-    return Tamed(tamed, axes, lengths, planes, spectral, ctype, rotation_key, tuple(notes))
+    return Tamed(tamed, axes, lengths, planes, spectral, ctype, rotation_key, found, tuple(notes))
+
+
+def _printable(text: str) -> str:
+    """Return what a card can hold of a text."""
+    return re.sub(r"[^ -~]", "?", text)[:60]
 
 
 def _needed(cards: Cards, key: str) -> float:
@@ -170,19 +192,37 @@ def _lengths(cards: Cards, shape: tuple[int, ...] | None) -> tuple[int, ...]:
         lengths = tuple(int(n) for n in reversed(shape))
     else:
         naxis = cards.integer("NAXIS")
-        if naxis is None or not 0 <= naxis <= 999:
-            raise HeaderError("NAXIS", "is missing or impossible.", "Is this the header of a FITS image?")
+        if naxis is None or not 0 <= naxis <= MAX_AXES:
+            got = "missing" if naxis is None else f"{naxis}, which no cube has"
+            raise HeaderError("NAXIS", f"is {got}.", "Is this the header of a FITS image?")
         sizes = [cards.integer(f"NAXIS{axis}") for axis in range(1, naxis + 1)]
         for axis, size in enumerate(sizes, start=1):
             if size is None or size < 1:
                 raise HeaderError(f"NAXIS{axis}", f"is {size}; a length of at least 1 is needed.", "Correct the card.")
         lengths = tuple(size for size in sizes if size is not None)
     if not lengths:
-        raise HeaderError("NAXIS", "is 0: there is no image in this HDU.", "Give the hdu that holds the cube.")
+        message = f"is 0: there is no image in this HDU{_looks(cards, lengths)}."
+        raise HeaderError("NAXIS", message, "Give the hdu that holds the cube.")
     if len(lengths) < 3:
         kind = f"{len(lengths)}-D image ({cards.text('CTYPE1') or '?'}, {cards.text('CTYPE2') or '?'})"
-        raise HeaderError("NAXIS", f"is {len(lengths)}: a {kind}, not a cube.", "Give a cube of sky and velocity.")
+        message = f"is {len(lengths)}: a {kind}, not a cube{_looks(cards, lengths)}."
+        raise HeaderError("NAXIS", message, "Give a cube of sky and velocity.")
     return lengths
+
+
+def _looks(cards: Cards, lengths: tuple[int, ...]) -> str:
+    """Say what an image that is no cube looks like, in words that continue a sentence; empty if that is not plain."""
+    unit = " ".join(cards.text("BUNIT").casefold().split())
+    if _SPEED.fullmatch(unit):
+        return "; by its BUNIT it is a moment-1 map (velocities) or a moment-2 one (widths)"
+    if _SPEED.search(unit):
+        return "; by its BUNIT it is a moment-0 map (integrated over velocity)"
+    n = max(len(lengths), 2)
+    names = [_CELESTIAL.fullmatch(cards.text(f"CTYPE{axis}").upper()) for axis in range(1, n + 1)]
+    spectra = [spectral_kind(cards, axis) for axis in range(1, n + 1) if axis > len(lengths) or lengths[axis - 1] > 1]
+    if any(spectra) and sum(name is not None for name in names) < 2:
+        return "; by its CTYPEs it is a position-velocity diagram or a long-slit spectrum"
+    return ""
 
 
 def _find_axes(cards: Cards, lengths: tuple[int, ...]) -> Axes:
@@ -198,14 +238,22 @@ def _find_axes(cards: Cards, lengths: tuple[int, ...]) -> Axes:
     ctypes = ", ".join(f"CTYPE{i} = {cards.text(f'CTYPE{i}')!r}" for i in range(1, len(lengths) + 1))
     if pair is None:
         fix = "Set two axes to a pair such as 'RA---SIN', 'DEC--SIN'."
-        raise HeaderError(_blame(cards, names, spectra, lengths), f"there are no celestial axes ({ctypes}).", fix)
+        looks = _looks(cards, lengths) if sum(n > 1 for n in lengths) < 3 else ""
+        raise HeaderError(
+            _blame(cards, names, spectra, lengths), f"there are no celestial axes ({ctypes}){looks}.", fix
+        )
     lon, lat = names[pair[0]], names[pair[1]]
     if not spectra:
         left = [axis for axis in range(1, len(lengths) + 1) if axis not in (lon, lat)]
         blame = max(left, key=lambda axis: (cards.text(f"CTYPE{axis}") not in _STOKES, lengths[axis - 1], -axis))
         fix = "Set it to FREQ, VRAD, VOPT, WAVE or AWAV, with its unit in CUNIT."
-        raise HeaderError(f"CTYPE{blame}", f"there is no spectral axis ({ctypes}).", fix)
+        looks = _looks(cards, lengths) if sum(n > 1 for n in lengths) < 3 else ""
+        raise HeaderError(f"CTYPE{blame}", f"there is no spectral axis ({ctypes}){looks}.", fix)
     spectral = max(spectra, key=lambda axis: (lengths[axis - 1], -axis))
+    looks = _looks(cards, lengths) if lengths[spectral - 1] == 1 else ""
+    if looks:
+        message = f"is {cards.text('BUNIT')!r}, and the spectral axis has one channel{looks}."
+        raise HeaderError("BUNIT", message, "Give the cube that it was made of.")
     others = tuple(axis for axis in range(1, len(lengths) + 1) if axis not in (lon, lat, spectral))
     return Axes(lon, lat, spectral, others)
 
@@ -300,11 +348,16 @@ def _write_celestial(tamed: fits.Header, cards: Cards, axes: Axes, matrix: Float
         row = matrix[axis - 1] * factor
         diagonal = row[axis - 1]
         step = float(np.hypot(row[pair[0] - 1], row[pair[1] - 1])) * (-1.0 if diagonal < 0 else 1.0)
+        if not SMALLEST < abs(step) < LARGEST:
+            key = f"CDELT{axis}" if cards.element("CD", axis, axis) is None else f"CD{axis}_{axis}"
+            raise HeaderError(key, f"makes pixels of {abs(step):.3g} degrees.", "Correct the card, or its unit.")
         value = _needed(cards, f"CRVAL{axis}") * factor
+        if not abs(value) < FARTHEST:
+            raise HeaderError(f"CRVAL{axis}", f"is {value:.6g} degrees.", "Correct the card, or its unit.")
         if projection == "NCP":  # a SIN projection in disguise (Calabretta & Greisen 2002, section 5.1.5)
             projection = "SIN"
             if axis == axes.latitude:
-                if value == 0:
+                if abs(value) < SMALLEST:
                     raise HeaderError(f"CRVAL{axis}", "is 0, where the NCP projection does not exist.")
                 tamed[f"PV{axis}_1"] = 0.0
                 tamed[f"PV{axis}_2"] = 1.0 / math.tan(math.radians(value))
@@ -320,7 +373,7 @@ def _write_celestial(tamed: fits.Header, cards: Cards, axes: Axes, matrix: Float
 
 
 def _write_other(tamed: fits.Header, cards: Cards, axis: int) -> None:
-    tamed[f"CTYPE{axis}"] = cards.text(f"CTYPE{axis}")
+    tamed[f"CTYPE{axis}"] = _printable(cards.text(f"CTYPE{axis}"))
     for name in ("CRVAL", "CRPIX"):
         tamed[f"{name}{axis}"] = cards.number(f"{name}{axis}") or 0.0
     tamed[f"CDELT{axis}"] = cards.number(f"CDELT{axis}") or 1.0  # 0 would make the whole matrix singular

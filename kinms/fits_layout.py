@@ -11,9 +11,11 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from kinms.cube import SpectralAxis
-from kinms.errors import HeaderError, InputError, UnknownNameError
+from kinms.errors import HeaderError, UnknownNameError
+from kinms.fits_beams import BeamAxes
 from kinms.fits_cards import wcs_cards
 from kinms.fits_header import Tamed, tame
+from kinms.fits_rest import Wanted
 from kinms.fits_spectral import (
     CONVENTIONS,
     SPEED_OF_LIGHT,
@@ -23,7 +25,8 @@ from kinms.fits_spectral import (
     velocity,
 )
 from kinms.grid import Beam, CubeGrid
-from kinms.records import FloatArray, check_scalar
+from kinms.psf import ChannelBeams
+from kinms.records import FloatArray
 
 __all__ = ["Layout", "read_header"]
 
@@ -32,10 +35,15 @@ SQUARE = 0.01
 ALIGNED = 0.5
 
 #: More channels than this are a damaged header, not a cube.
-MAX_CHANNELS = 10_000_000
+MAX_CHANNELS = 1_000_000
 
-#: A channel may lie this far (in channels) from the regular grid before the user is warned.
-LINEAR = 0.1
+#: km/s; nothing approaches faster ...
+BLUEST = 30_000.0
+#: ... and a galaxy whose redshift is given lies this near to it.
+NEAR = 3_000.0
+
+#: A channel may lie this far (in channels) from a regular axis and count as regular; beyond it gets exact edges.
+LINEAR = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,9 +61,12 @@ class Layout:
     velocities : ndarray, shape (nv,)
         Exact channel centres, km/s, ascending.
     grid : CubeGrid
-        Regular in velocity: the mean channel width, exact at channel ``nv // 2``.
-    beam : Beam or None
-        None where the header has none.
+        Regular in velocity, exact at channel ``nv // 2``, where the axis is, to 1e-4 channel; else with the exact edges
+        of its channels.
+    linear_error : float
+        How far, in channels, a regular axis of mean width would be off at worst.
+    beam : Beam, ChannelBeams or None
+        None where the file tells none.
     spectral : SpectralAxis
         Convention, frame and rest value.
     celestial : astropy.wcs.WCS
@@ -71,7 +82,8 @@ class Layout:
     flipped: tuple[str, ...]
     velocities: FloatArray
     grid: CubeGrid
-    beam: Beam | None
+    linear_error: float
+    beam: Beam | ChannelBeams | None
     spectral: SpectralAxis
     celestial: WCS
     swapped: bool
@@ -86,6 +98,21 @@ class Layout:
     def unit(self) -> str:
         """Unit of the data, ``Jy/beam`` in its one spelling."""
         return str(self.header["BUNIT"])
+
+    @property
+    def line(self) -> str:
+        """Name of the line, empty if it is not a known one."""
+        return self.tamed.spectral.rest.line
+
+    @property
+    def redshift(self) -> float | None:
+        """Redshift that velocities were asked to count from."""
+        return self.tamed.spectral.rest.redshift
+
+    @property
+    def rest_source(self) -> str:
+        """Card or argument that the rest value is from, empty if there is none."""
+        return self.tamed.spectral.rest.source
 
     @property
     def file_shape(self) -> tuple[int, ...]:
@@ -153,8 +180,16 @@ class Layout:
             start, stop = (part.start, part.stop) if isinstance(part, slice) else (part, part + 1)
             lengths[axis - 1] = header[f"NAXIS{axis}"] = stop - start
             header[f"CRPIX{axis}"] -= start
+        beams = self.tamed.beams
+        if len(beams) > 1:
+            part = self.box(v, y, x)[self.axes[0]]
+            beams = beams[part] if isinstance(part, slice) else beams
         tamed = dataclasses.replace(
-            self.tamed, header=header, lengths=tuple(lengths), planes=dict.fromkeys(self.tamed.planes, 0)
+            self.tamed,
+            header=header,
+            lengths=tuple(lengths),
+            planes=dict.fromkeys(self.tamed.planes, 0),
+            beams=beams,
         )
         return _layout(tamed, self.spectral.convention)
 
@@ -163,6 +198,8 @@ def read_header(
     header: fits.Header,
     shape: tuple[int, ...] | None = None,
     *,
+    line: str | None = None,
+    redshift: float | None = None,
     rest_frequency: float | None = None,
     rest_wavelength: float | None = None,
     convention: str | None = None,
@@ -170,26 +207,40 @@ def read_header(
 ) -> Layout:
     """Read a header, without any data.
 
+    Pixels that are not square to 1 %, and images turned by more than half a degree from North, are refused: data are
+    never resampled unasked.
+
     Parameters
     ----------
     header : astropy.io.fits.Header
         Of a cube, of any telescope; not changed.
     shape : tuple of int, optional
         Of the array, numpy order; default from NAXISn.
+    line : str, optional
+        Name of the line, as `kinms.lines.find_line` knows it; comes before the header's rest value, unless that is the
+        line's at a redshift of the header's choice.
+    redshift : float, optional
+        That velocities are to count from: the line's rest value, or the header's, is taken at f / (1 + z), so that
+        v = 0 is at z and velocities are those in the galaxy's own frame. Without it velocities count from the rest
+        value, and a galaxy lies near c z.
     rest_frequency : float, optional
-        Hz; comes before the header's.
+        Hz, of a line that has no name.
     rest_wavelength : float, optional
         m, in vacuum; another way to give it.
     convention : {"radio", "optical", "relativistic"}, optional
         In which velocities are wanted. Default: what the header declares; radio for a frequency axis that declares
         none, optical for wavelengths, and the numbers as they stand for velocities.
     beams : radio_beam.Beams, optional
-        From a BEAMS table.
+        From a BEAMS table; see `kinms.fits_beams` for what comes before what.
 
     Raises
     ------
     HeaderError
         If the header is not that of a cube, or lacks or contradicts what is needed; names the card.
+    InputError
+        If more than one of `line`, `rest_frequency` and `rest_wavelength` is given.
+    UnknownNameError
+        If there is no such line or convention.
 
     Examples
     --------
@@ -203,16 +254,23 @@ def read_header(
     """
     if convention is not None and convention not in CONVENTIONS:
         raise UnknownNameError("convention", convention, CONVENTIONS)
-    if rest_frequency is not None:
-        rest_frequency = check_scalar("rest_frequency", rest_frequency, minimum=0.0, exclusive=True)
-    if rest_wavelength is not None:
-        if rest_frequency is not None:
-            raise InputError("rest_wavelength", rest_wavelength, "nothing, as rest_frequency is given", "Give one.")
-        rest_frequency = SPEED_OF_LIGHT / check_scalar(
-            "rest_wavelength", rest_wavelength, minimum=0.0, maximum=1e3, exclusive=True
-        )
-    tamed = tame(header, shape, rest_frequency=rest_frequency, convention=convention, beams=beams)
-    return _layout(tamed, convention)
+    wanted = Wanted.check(line, redshift, rest_frequency, rest_wavelength)
+    tamed = tame(header, shape, wanted=wanted, convention=convention, beams=beams)
+    layout = _layout(tamed, convention)
+    doubt = _out_of_band(layout)
+    if doubt is None:
+        return layout
+    tamed = dataclasses.replace(tamed, notes=(*tamed.notes, doubt))  # said of every box that is cut out, too
+    return dataclasses.replace(layout, tamed=tamed, notes=(*layout.notes, doubt))
+
+
+def _out_of_band(layout: Layout) -> tuple[str, bool] | None:
+    """Return the note that the line cannot be in the band, None if it can."""
+    low, high = layout.grid.velocity_edges[[0, -1]]
+    if high >= -BLUEST and (layout.redshift is None or (low < NEAR and high > -NEAR)):
+        return None
+    about = f"the band goes from {low:.6g} to {high:.6g} km/s about the rest value"
+    return f"{about}: {layout.line or 'the line'} cannot be in it", True
 
 
 def _layout(tamed: Tamed, convention: str | None) -> Layout:
@@ -226,31 +284,35 @@ def _layout(tamed: Tamed, convention: str | None) -> Layout:
         try:
             wcs = WCS(wcs_cards(tamed.header), naxis=len(tamed.lengths))
             celestial, spectrum = wcs.sub([lon, lat]), wcs.sub([spec])
-            world = spectrum.wcs_pix2world(np.arange(n) if n > 1 else np.array([-0.5, 0.0, 0.5]), 0)[0]
-        except (ValueError, ArithmeticError, IndexError, MemoryError) as error:  # wcslib's own are ValueErrors
+            # Edges and centres in turn: half a channel each.
+            world = spectrum.wcs_pix2world(0.5 * np.arange(2 * n + 1) - 0.5, 0)[0]
+        except (ValueError, ArithmeticError, IndexError, MemoryError, TypeError) as error:  # wcslib's are ValueErrors
             text = " ".join(str(error).split())
             raise HeaderError(f"CTYPE{lon}", f"astropy.wcs cannot use this header: {text}") from None
     convention = convention or tamed.spectral.convention
     with np.errstate(all="ignore"):  # absurd numbers are refused just below
-        v = _velocities(tamed.spectral, world, convention, spec)
-    if not (np.all(np.isfinite(v)) and (np.all(np.diff(v) > 0) or np.all(np.diff(v) < 0))):
-        message = f"channels have no regular {convention} velocities (from {v[0]:.6g} to {v[-1]:.6g} km/s)."
+        halves = _velocities(tamed.spectral, world, convention, spec)
+    if not (np.all(np.isfinite(halves)) and (np.all(np.diff(halves) > 0) or np.all(np.diff(halves) < 0))):
+        message = f"channels have no regular {convention} velocities (from {halves[0]:.6g} to {halves[-1]:.6g} km/s)."
         raise HeaderError(f"CRVAL{spec}", message, f"Check CRVAL{spec}, CDELT{spec} and the rest frequency.")
-    flipped = ["velocity"] if v[0] > v[-1] else []
-    v = v[:: -1 if flipped else 1]
-    dv, v_ref, v = (v[-1] - v[0], v[1], v[1:2]) if n == 1 else ((v[-1] - v[0]) / (n - 1), v[n // 2], v)
+    flipped = ["velocity"] if halves[0] > halves[-1] else []
+    halves = halves[:: -1 if flipped else 1]
+    v, edges = halves[1::2], halves[::2]
 
     swapped, signs, cell = _orientation(celestial, tamed, notes)
     flipped += [name for name, sign in zip(("x", "y"), signs, strict=True) if sign < 0]
     ny, nx = (tamed.lengths[(lon if swapped else lat) - 1], tamed.lengths[(lat if swapped else lon) - 1])
     ndim = len(tamed.lengths)
     axes = (ndim - spec, ndim - (lon if swapped else lat), ndim - (lat if swapped else lon))
-    grid = CubeGrid((n, ny, nx), cell, float(dv), float(v_ref), rest_frequency=tamed.spectral.rest_frequency)
-    off = float(np.abs(grid.velocities - v).max() / grid.dv)
+    dv = (v[-1] - v[0]) / (n - 1) if n > 1 else edges[1] - edges[0]
+    grid = CubeGrid((n, ny, nx), cell, float(dv), float(v[n // 2]), rest_frequency=tamed.spectral.rest_frequency)
+    off = float(np.abs(grid.velocity_edges - edges).max() / grid.dv)
     if off > LINEAR:
-        notes.append((f"channels are not equally wide in velocity: up to {off:.2g} channels off a regular axis", True))
+        grid = grid.replace(edges=edges)
+        about = f"a regular axis would be off by up to {off:.2g} channels"
+        notes.append((f"channels are not equally wide in velocity: exact edges are used; {about}", False))
 
-    beam = _beam(tamed.header)
+    beam = _beam(tamed.beams, "velocity" in flipped)
     if beam is None:
         notes.append(("no beam (BMAJ) in the header", True))
     rest = tamed.spectral.rest_frequency
@@ -262,7 +324,7 @@ def _layout(tamed: Tamed, convention: str | None) -> Layout:
         rest_unit="m" if wave else "Hz",
         ctype=tamed.ctype,
     )
-    parts: tuple[Any, ...] = (tuple(flipped), v, grid, beam, spectral, celestial, swapped, (*tamed.notes, *notes))
+    parts: tuple[Any, ...] = (tuple(flipped), v, grid, off, beam, spectral, celestial, swapped, (*tamed.notes, *notes))
     layout = Layout(tamed, axes, *parts)
     ra, dec = layout.sky(nx // 2, ny // 2)
     return dataclasses.replace(layout, grid=grid.replace(ra=ra, dec=dec))
@@ -354,9 +416,8 @@ def _sky(celestial: WCS, p: float, q: float) -> tuple[float, float]:
     return float(icrs.ra.deg), float(icrs.dec.deg)
 
 
-def _beam(header: fits.Header) -> Beam | None:
-    if "BMAJ" not in header:
-        return None
-    import radio_beam
-
-    return Beam.from_radio_beam(radio_beam.Beam.from_fits_header(header))
+def _beam(beams: tuple[BeamAxes, ...], flipped: bool) -> Beam | ChannelBeams | None:
+    """Return the beam, or those of the channels with ascending velocity, or one where they are all the same."""
+    if len(set(beams)) < 2:
+        return Beam(*beams[0]) if beams else None
+    return ChannelBeams(tuple(Beam(*beam) for beam in (reversed(beams) if flipped else beams)))

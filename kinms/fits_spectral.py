@@ -7,15 +7,16 @@ radio v = c (1 - r), optical v = c (1/r - 1), relativistic v = c (1 - r^2) / (1 
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.constants import c as SPEED_OF_LIGHT
-from scipy.constants import h as PLANCK
 
 from kinms.errors import HeaderError
 from kinms.fits_cards import Cards, Notes, parse_unit
+from kinms.fits_rest import SI_UNIT, RestValue, Wanted, find_rest, missing_rest
 from kinms.records import FloatArray
 
 if TYPE_CHECKING:
@@ -35,26 +36,12 @@ __all__ = [
 
 CONVENTIONS = ("radio", "optical", "relativistic")
 
-#: SI unit of each kind of axis; LAMBDA is a wavelength of which the header does not say whether in air or vacuum.
-SI_UNIT = {
-    "FREQ": "Hz",
-    "VRAD": "m/s",
-    "VOPT": "m/s",
-    "VELO": "m/s",
-    "FELO": "m/s",
-    "WAVE": "m",
-    "AWAV": "m",
-    "LAMBDA": "m",
-    "ZOPT": "",
-    "BETA": "",
-    "WAVN": "1/m",
-    "ENER": "J",
-}
 #: CTYPE names by their beginning, longest first; other names are told by their unit.
 _PREFIXES = (
     ("WAVELEN", "LAMBDA"),
     ("LAMBDA", "LAMBDA"),
     ("VEL", "VELO"),
+    *((name, "VELO") for name in ("VLSR", "VHEL", "VBARY", "VTOPO")),
     *((kind, kind) for kind in SI_UNIT if kind not in ("LAMBDA", "VELO")),
 )
 _BY_PHYSICAL_TYPE = {"frequency": "FREQ", "speed": "VELO", "velocity": "VELO", "length": "LAMBDA", "energy": "ENER"}
@@ -130,9 +117,10 @@ def spectral_kind(cards: Cards, axis: int) -> tuple[str, str] | None:
     for prefix, kind in _PREFIXES:
         if name.startswith(prefix):
             return kind, rest.strip("- ")
-    if name in ("", "LINEAR", "SPECTRAL", "DOPPLER") and cards.text(f"CUNIT{axis}"):
+    text = cards.text(f"CUNIT{axis}") or _unit_of_iraf(cards, axis)
+    if name in ("", "LINEAR", "SPECTRAL", "DOPPLER") and text:
         try:
-            unit = parse_unit(f"CUNIT{axis}", cards.text(f"CUNIT{axis}"))
+            unit = parse_unit(f"CUNIT{axis}", text)
         except HeaderError:
             return None
         for physical_type in unit.physical_type if unit is not None else ():
@@ -157,8 +145,8 @@ class SpectralCards:
         How the file means its velocities, or how its frequencies are to become velocities.
     frame : str
         SPECSYS; empty if unknown.
-    rest_frequency : float or None
-        Hz; or the equivalent of the rest wavelength in vacuum.
+    rest : RestValue
+        Rest frequency, or the equivalent of the rest wavelength in vacuum.
     """
 
     ctype: str
@@ -167,7 +155,12 @@ class SpectralCards:
     cunit: str
     convention: str
     frame: str
-    rest_frequency: float | None
+    rest: RestValue
+
+    @property
+    def rest_frequency(self) -> float | None:
+        """Hz, that velocities count from."""
+        return self.rest.frequency
 
     @property
     def is_wavelength(self) -> bool:
@@ -198,7 +191,7 @@ def tame_spectral(
     step: float,
     notes: Notes,
     *,
-    rest_frequency: float | None,
+    wanted: Wanted,
     convention: str | None,
     unit_expected: bool,
 ) -> SpectralCards:
@@ -214,8 +207,8 @@ def tame_spectral(
         CDELT or CD, in the axis's own unit.
     notes : Notes
         Takes what was assumed.
-    rest_frequency : float or None
-        Hz, given by the user; comes before the header's.
+    wanted : Wanted
+        What the user says of the line; comes before the header's rest value.
     convention : str or None
         Given by the user.
     unit_expected : bool
@@ -224,37 +217,81 @@ def tame_spectral(
     found = spectral_kind(cards, axis)
     if found is None:
         raise HeaderError(f"CTYPE{axis}", f"{cards.text(f'CTYPE{axis}')!r} is not a spectral axis.")
-    if cards.number("DC-FLAG") == 1:
-        raise HeaderError("DC-FLAG", "is 1: IRAF's log-linear wavelengths are not read.", "Resample with dispcor.")
     kind, suffix = found
-    value = _required(cards, f"CRVAL{axis}")
-    value, step, kind = _to_si(cards, axis, kind, value, step, length, unit_expected, notes)
-    if step == 0:
-        raise HeaderError(f"CDELT{axis}", "is 0: all channels lie on each other.", "Correct the card.")
-
     algorithm = suffix if _ALGORITHM.fullmatch(suffix) else ""
     legacy = _SUFFIX.fullmatch(suffix)
+    if suffix == "TAB":
+        raise HeaderError(f"CTYPE{axis}", "tabulated axes (-TAB) are not read.", "Resample to a regular axis.")
     if suffix and not algorithm and legacy is None:
-        if suffix == "TAB":
-            raise HeaderError(f"CTYPE{axis}", "tabulated axes (-TAB) are not read.", "Resample to a regular axis.")
         notes.say(f"{cards.text(f'CTYPE{axis}')}: {suffix!r} is not understood and ignored")
+    value = _required(cards, f"CRVAL{axis}")
+    if step == 0:
+        raise HeaderError(f"CDELT{axis}", "is 0: all channels lie on each other.", "Correct the card.")
+    if cards.number("DC-FLAG") == 1 and algorithm != "LOG":
+        value, step = _powers_of_ten(cards, axis, kind, value, step, notes)
+        algorithm = "LOG"
+    value, step, kind = _to_si(cards, axis, kind, value, step, length, unit_expected, notes)
+    rest = find_rest(cards, kind, value, wanted, notes)
+    declared = None
     if legacy is not None and kind == "FREQ":
-        value, step, declared = _gipsy_frequency(cards, axis, value, step, legacy[1], rest_frequency, notes)
-    else:
-        declared = None
+        value, step, declared = _gipsy_frequency(cards, axis, value, step, legacy[1], rest.own, notes)
     frame = _frame(cards, legacy, notes)
     declared = declared or _declared(cards, kind, algorithm, legacy, convention, notes)
     if kind == "FELO":
         kind, algorithm = "VOPT", "F2W"
     elif kind == "VELO":
         kind = {"radio": "VRAD", "optical": "VOPT", "relativistic": "VELO"}[declared]
-    rest = _rest_frequency(cards, kind, value, rest_frequency, notes)
-    if rest is None and (SI_UNIT[kind] in ("Hz", "m", "1/m", "J") or "2" in algorithm):
-        raise _no_rest(kind)
+    if rest.frequency is None and (SI_UNIT[kind] in ("Hz", "m", "1/m", "J") or "2" in algorithm):
+        raise missing_rest(kind)
     if kind == "FREQ":
-        value, step = _plausible_frequency(cards, axis, value, step, rest, notes)
+        value, step = _plausible_frequency(cards, axis, value, step, rest.frequency, notes)
+    if rest.redshift is not None and SI_UNIT[kind] in ("m/s", ""):
+        value, step = _from_redshift(axis, kind, algorithm, value, step, rest)
+    if not (math.isfinite(value) and math.isfinite(step)):
+        raise HeaderError(f"CRVAL{axis}", f"or its step is impossible in {SI_UNIT[kind] or kind}.", "Correct the card.")
     ctype = f"{kind}-{algorithm}" if algorithm else kind
     return SpectralCards(ctype, value, step, SI_UNIT[kind], declared, frame, rest)
+
+
+def _powers_of_ten(cards: Cards, axis: int, kind: str, value: float, step: float, notes: Notes) -> tuple[float, float]:
+    """IRAF's log-linear wavelengths, 10^(CRVAL + CDELT (p - CRPIX)), in the standard's form, WAVE-LOG.
+
+    The standard has w exp((p - CRPIX) CDELT / w) with w = CRVAL (Greisen et al. 2006, eq. 5): the same, exactly.
+    """
+    if kind not in ("LAMBDA", "WAVE", "AWAV"):
+        raise HeaderError("DC-FLAG", f"is 1 (log-linear wavelengths), and CTYPE{axis} no wavelength.", "Correct it.")
+    if not -11.0 < value < 6.0:
+        message = f"is 1 (log-linear wavelengths), and CRVAL{axis} = {value:g} is not the logarithm of one."
+        raise HeaderError("DC-FLAG", message, "Set it to 0 if the wavelengths are linear.")
+    notes.say(f"DC-FLAG = 1: CRVAL{axis} and its step are logarithms to base 10")
+    start = 10.0**value
+    return start, start * math.log(10.0) * step
+
+
+def _from_redshift(
+    axis: int, kind: str, algorithm: str, value: float, step: float, rest: RestValue
+) -> tuple[float, float]:
+    """Let velocities count from a redshift instead of from the header's own rest frequency: same frequencies.
+
+    With k = own / new rest frequency radio velocities become c - k (c - v), optical ones (c + v) / k - c. Both are
+    linear; for other axes the slope at the reference pixel is all that an axis with an algorithm needs.
+    """
+    assert rest.frequency is not None
+    if rest.own is None or rest.own == rest.frequency:
+        return value, step
+    k = rest.own / rest.frequency
+    unit = 1.0 if SI_UNIT[kind] == "" else SPEED_OF_LIGHT
+    if kind == "VRAD":
+        return unit - k * (unit - value), k * step
+    if kind in ("VOPT", "ZOPT"):
+        return (unit + value) / k - unit, step / k
+    if not algorithm:
+        message = f"is {kind}: relativistic velocities that count from a redshift are not regular."
+        raise HeaderError(f"CTYPE{axis}", message, "Give no redshift, or resample to VRAD or VOPT.")
+    beta = value / unit
+    ratio = k * math.sqrt(max(1.0 - beta, 0.0) / max(1.0 + beta, 1e-300))
+    new = (1.0 - ratio**2) / (1.0 + ratio**2)
+    return new * unit, step * (1.0 - new**2) / max(1.0 - beta**2, 1e-300)
 
 
 def _required(cards: Cards, key: str) -> float:
@@ -271,7 +308,7 @@ def _to_si(
     import astropy.units as u
 
     key = f"CUNIT{axis}"
-    unit = parse_unit(key, cards.text(key))
+    unit = parse_unit(key, cards.text(key) or _unit_of_iraf(cards, axis))
     ctype = cards.text(f"CTYPE{axis}") or "blank"
     if unit is None:
         if unit_expected and SI_UNIT[kind]:
@@ -287,10 +324,28 @@ def _to_si(
     if SI_UNIT[kind] == "m/s":
         si_value, si_step = _plausible_speed(key, unit.to_string(), si_value, si_step, length, notes)
     if kind == "LAMBDA":
-        kind = "AWAV" if si_value < 1e-6 else "WAVE"
-        medium = "air" if kind == "AWAV" else "vacuum"
-        notes.warn(f"CTYPE{axis} = {ctype}: wavelengths are taken as in {medium}, as the header does not tell")
+        kind = _medium(cards, axis)
+        if not kind:
+            kind = "AWAV" if si_value < 1e-6 else "WAVE"
+            medium = "air" if kind == "AWAV" else "vacuum"
+            notes.warn(f"CTYPE{axis} = {ctype}: wavelengths are taken as in {medium}, as the header does not tell")
     return si_value, si_step, kind
+
+
+def _unit_of_iraf(cards: Cards, axis: int) -> str:
+    """Return the unit that IRAF notes among its attributes, ``units=Angstroms``; empty if there is none."""
+    found = re.search(r"units=\s*[\"']?([A-Za-z]+)", cards.text(f"WAT{axis}_001"))
+    return found[1] if found is not None else ""
+
+
+def _medium(cards: Cards, axis: int) -> str:
+    """Return AWAV or WAVE where other cards than CTYPE tell air from vacuum, else an empty text."""
+    if cards.value("VACUUM") in (True, False):
+        return "WAVE" if cards.value("VACUUM") else "AWAV"
+    comments = [cards.comment(f"{name}{axis}") for name in ("CTYPE", "CRVAL")]
+    said = " ".join((cards.text("AIRORVAC"), cards.text(f"CNAME{axis}"), *comments)).casefold()
+    told = [kind for word, kind in (("vac", "WAVE"), ("air", "AWAV")) if re.search(rf"\b{word}", said)]
+    return told[0] if len(told) == 1 else ""
 
 
 def _guess_unit(kind: str, key: str, value: float, step: float, notes: Notes) -> astropy.units.UnitBase:
@@ -325,7 +380,7 @@ def _plausible_speed(key: str, unit: str, value: float, step: float, length: int
 
 
 def _gipsy_frequency(
-    cards: Cards, axis: int, value: float, step: float, letter: str, rest: float | None, notes: Notes
+    cards: Cards, axis: int, value: float, step: float, letter: str, line: float | None, notes: Notes
 ) -> tuple[float, float, str | None]:
     """GIPSY's FREQ-OHEL, FREQ-RLSR ...: topocentric frequencies, and in DRVAL the velocity at the reference pixel.
 
@@ -334,11 +389,15 @@ def _gipsy_frequency(
     """
     declared = {"O": "optical", "R": "radio"}.get(letter)
     given = cards.number(f"DRVAL{axis}")
-    line = rest or _rest_frequency(cards, "FREQ", value, None, Notes())
-    if declared is None or given is None or line is None:
+    if declared is None or given is None or line is None or value <= 0:
         return value, step, declared
     unit = parse_unit(f"DUNIT{axis}", cards.text(f"DUNIT{axis}"))
-    speed = given * (1.0 if unit is None else float(unit.to("km/s")))
+    try:
+        speed = given * (1.0 if unit is None else float(unit.to("km/s")))
+    except ValueError:  # UnitConversionError is one
+        raise HeaderError(f"DUNIT{axis}", f"{unit} is not a unit of velocity.", "Set it to 'KM/S'.") from None
+    if not -0.9 < speed * 1000.0 / SPEED_OF_LIGHT < {"optical": 1e3, "radio": 0.999}[declared]:
+        raise HeaderError(f"DRVAL{axis}", f"is {speed:.6g} km/s: no {declared} velocity.", "Correct the card.")
     shifted = line * float(frequency_ratio(np.asarray(speed), declared))
     notes.say(f"frequencies are shifted to DRVAL{axis} = {speed:g} km/s ({declared}) at the reference pixel")
     return shifted, step * shifted / value, declared
@@ -346,6 +405,9 @@ def _gipsy_frequency(
 
 def _frame(cards: Cards, legacy: re.Match[str] | None, notes: Notes) -> str:
     frame = cards.text("SPECSYS").upper()
+    if frame and re.fullmatch(r"[A-Z0-9]{1,8}", frame) is None:
+        notes.warn(f"SPECSYS = {frame[:20]!r} is not understood and ignored")
+        frame = ""
     velref = cards.integer("VELREF") or 0
     if not frame and legacy is not None:
         frame = _FRAMES[legacy[2]]
@@ -353,6 +415,8 @@ def _frame(cards: Cards, legacy: re.Match[str] | None, notes: Notes) -> str:
         frame = VELREF_FRAMES[velref % 256 - 1]
     if not frame:
         notes.say("the frame of the velocities (SPECSYS) is not given")
+    if frame == "TOPOCENT":
+        notes.say("velocities are topocentric (SPECSYS): not corrected for the motion of the Earth, up to 30 km/s")
     return frame
 
 
@@ -369,60 +433,18 @@ def _declared(
         return "relativistic"
     velref = cards.integer("VELREF") or 0
     if velref > 0:
-        return "radio" if velref > 256 else "optical"
+        return "radio" if velref >= 256 else "optical"
     if chosen is not None:
         return chosen
     if kind == "VELO":
-        guess = "optical" if legacy is not None and legacy[2] == "HEL" else "radio"
-        notes.say(f"the header does not declare its velocities' convention: called {guess}, the numbers are kept")
+        guess, why = "optical" if legacy is not None and legacy[2] == "HEL" else "radio", ""
+        ltype = cards.text("LTYPE").casefold()
+        if ltype in ("velocity", "felocity"):  # MIRIAD's names of radio and of optical velocities
+            guess, why = "radio" if ltype == "velocity" else "optical", " by LTYPE"
+        notes.say(f"the header does not declare its velocities' convention: called {guess}{why}, the numbers are kept")
         return guess
     notes.warn("the header does not declare a velocity convention for its frequencies: read as radio")
     return "radio"
-
-
-def _rest_frequency(cards: Cards, kind: str, value: float, given: float | None, notes: Notes) -> float | None:
-    """Rest frequency in Hz: the user's, else the header's, with a wrong power of 1000 put right."""
-    frequency = cards.positive("RESTFRQ", "RESTFREQ", "FREQ0")
-    wavelength = cards.positive("RESTWAV", "RESTWAVE")
-    if SI_UNIT[kind] == "m" and wavelength is not None:
-        frequency = None
-    found = None
-    if frequency is not None:
-        found = _rescale(frequency[0], _as_frequency(kind, value), frequency[1], "Hz", (1e3, 1e6, 1e9), notes)
-    elif wavelength is not None:
-        found = SPEED_OF_LIGHT / _rescale(
-            wavelength[0], SPEED_OF_LIGHT / _as_frequency(kind, value), wavelength[1], "m", (1e-10, 1e-9, 1e-6), notes
-        )
-    if given is None:
-        return found
-    if found is not None and abs(found / given - 1.0) > 1e-6:
-        notes.say(f"the rest frequency given ({given:.10g} Hz) replaces the header's ({found:.10g} Hz)")
-    return given
-
-
-def _as_frequency(kind: str, value: float) -> float:
-    """Frequency of an axis value, Hz; a typical one for a velocity axis, which has none."""
-    if value > 0:
-        if SI_UNIT[kind] == "Hz":
-            return value
-        if SI_UNIT[kind] == "m":
-            return SPEED_OF_LIGHT / value
-        if kind == "WAVN":
-            return SPEED_OF_LIGHT * value
-        if kind == "ENER":
-            return value / PLANCK
-    return 1e10
-
-
-def _rescale(number: float, reference: float, key: str, unit: str, factors: tuple[float, ...], notes: Notes) -> float:
-    """Multiply by the factor that brings a rest value near the axis, if it is off by orders of magnitude."""
-    if 1e-3 < number / reference < 1e3:
-        return number
-    for factor in factors:
-        if 0.1 < number * factor / reference < 200.0:
-            notes.warn(f"{key} = {number:g} cannot be in {unit}: multiplied by {factor:g}")
-            return number * factor
-    return number
 
 
 def _plausible_frequency(
@@ -434,11 +456,3 @@ def _plausible_frequency(
     if factor != 1.0:
         notes.warn(f"CUNIT{axis} is wrong: CRVAL{axis} = {value:g} Hz is far from the line, multiplied by {factor:g}")
     return value * factor, step * factor
-
-
-def _no_rest(kind: str) -> HeaderError:
-    fix = "Give rest_frequency (Hz), in Python or in [data]"
-    if SI_UNIT[kind] == "m":
-        message = "no rest wavelength (RESTWAV) and no rest frequency (RESTFRQ): wavelengths give no velocities."
-        return HeaderError("RESTWAV", message, f"{fix}; Python takes rest_wavelength (m, in vacuum), too.")
-    return HeaderError("RESTFRQ", f"no rest frequency in the header: its {kind} axis gives no velocities.", f"{fix}.")

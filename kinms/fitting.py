@@ -257,7 +257,8 @@ def _choose_seed(seed: Any, checkpoint: Any, resume: bool) -> int:
 def _identify(given: dict[str, Any], sampler: Sampler) -> dict[str, str]:
     """Return what the samples depend on: names as they are spoken of, and contents or their hashes."""
     data = given.pop("data")
-    found = {"the data": digest([np.asarray(data.data), data.grid, data.beam, data.unit])}
+    noise = [] if data.noise is None else [np.asarray(data.noise)]
+    found = {"the data": digest([np.asarray(data.data), data.grid, data.beam, data.unit, *noise])}
     given["mask"] = [data.mask, None if given["mask"] is None else np.asarray(given["mask"])]
     given["rms"] = data.rms if given["rms"] is None else given["rms"]
     for name, value in given.items():

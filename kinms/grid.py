@@ -1,9 +1,9 @@
-"""All that the telescope fixes: the pixels and channels (`CubeGrid`) and the beam (`Beam`)."""
+"""All that the telescope fixes: the pixels and channels (`CubeGrid`) and the beam (`Beam`, or another `PSF`)."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -13,10 +13,13 @@ from kinms.records import FloatArray, Record, check_array, check_scalar
 if TYPE_CHECKING:
     import radio_beam
 
-__all__ = ["FWHM_PER_SIGMA", "Beam", "CubeGrid"]
+__all__ = ["FWHM_PER_SIGMA", "PSF", "Beam", "CubeGrid"]
 
 #: FWHM of a Gaussian in units of its sigma, sqrt(8 ln 2).
 FWHM_PER_SIGMA = float(np.sqrt(8.0 * np.log(2.0)))
+
+#: The narrowest channel that there may be, in mean widths.
+LEAST_WIDTH = 1e-3
 
 #: The kernel is cut where the Gaussian has fallen to exp(-KERNEL_SIGMAS^2 / 2) = 3e-7 of its peak.
 KERNEL_SIGMAS = 5.5
@@ -54,7 +57,8 @@ class CubeGrid(Record):
     Raises
     ------
     InputError, InputTypeError
-        For a shape that is not three positive integers, a cell or dv that is not positive, or edges that do not ascend.
+        For a shape that is not three positive integers, a cell or dv that is not positive, or edges that do not ascend
+        or have a channel of less than a thousandth of the mean width between them.
 
     Examples
     --------
@@ -99,6 +103,9 @@ class CubeGrid(Record):
             edges = check_array("edges", self.edges, shape=(self.nv + 1,))
             if np.any(np.diff(edges) <= 0.0):
                 raise InputError("edges", "not ascending", "velocities in km/s, each above the one before")
+            if np.diff(edges).min() < LEAST_WIDTH * float(edges[-1] - edges[0]) / self.nv:
+                narrow = f"a channel of {np.diff(edges).min():.3g} km/s"
+                raise InputError("edges", narrow, f"channels of {LEAST_WIDTH:g} of the mean width at least")
             set_field(self, "edges", edges)
             set_field(self, "dv", float(edges[-1] - edges[0]) / self.nv)
             set_field(self, "v_ref", float(edges[self.nv // 2] + edges[self.nv // 2 + 1]) / 2.0)
@@ -160,8 +167,78 @@ def _check_shape(shape: Any) -> tuple[int, int, int]:
     return int(sizes[0]), int(sizes[1]), int(sizes[2])
 
 
+class PSF(Record):
+    """What the telescope makes of a point: base of `Beam` and of the records of `kinms.psf`.
+
+    A subclass has ``bmaj``, ``bmin`` (arcsec) and ``bpa`` (degrees), FWHM and position angle of its core, which are
+    what is drawn, what masks grow by and what estimates begin with; its ``area``; and its `kernel`.
+
+    Cubes are in Jy/beam, with the beam's area that of the PSF: the flux of a point over its peak, so that a point of
+    1 Jy peaks at 1 Jy/beam whatever its wings are. In pixels this is sum over peak of the kernel.
+    """
+
+    #: Whether it correlates the noise of neighbouring pixels, as the synthesis of an image does, and optics do not.
+    correlates_noise: ClassVar[bool] = False
+
+    if TYPE_CHECKING:  # at run time these would stand in the way of fields of the same name
+
+        @property
+        def bmaj(self) -> float: ...  # noqa: D102
+        @property
+        def bmin(self) -> float | None: ...  # noqa: D102
+        @property
+        def bpa(self) -> float: ...  # noqa: D102
+        @property
+        def area(self) -> float: ...  # noqa: D102
+
+    def kernel(self, cell: float) -> FloatArray:
+        """Sampled at the centres of pixels of ``cell`` arcsec with unit sum, odd shape, axes [y, x], x growing West."""
+        raise NotImplementedError
+
+    def pixels(self, cell: float) -> float:
+        """Solid angle in pixels of ``cell`` arcsec: what a sum in Jy/beam is divided by to give Jy."""
+        return self.area / cell**2
+
+    def pixels_by_channel(self, cell: float) -> float | FloatArray:
+        """As `pixels`; shape (nv,) where each channel has its own beam."""
+        return self.pixels(cell)
+
+    def covariance(self, cell: float = 1.0) -> FloatArray:
+        """Covariance of the core's Gaussian in (x, y), x growing West, in units of ``cell``; shape (2, 2)."""
+        pa = np.radians(self.bpa)
+        major = np.array([-np.sin(pa), np.cos(pa)])  # a step along the major axis, in (x West, y North)
+        minor = np.array([np.cos(pa), np.sin(pa)])
+        s_maj = self.bmaj / FWHM_PER_SIGMA / cell
+        s_min = float(self.bmin or 0.0) / FWHM_PER_SIGMA / cell
+        return s_maj**2 * np.outer(major, major) + s_min**2 * np.outer(minor, minor)
+
+    @property
+    def finest(self) -> float:
+        """FWHM of the sharpest that any channel has, arcsec: what the pixels must resolve."""
+        return float(self.bmin or 0.0)
+
+    @property
+    def typical(self) -> PSF:
+        """The one that stands for all channels: itself, unless they differ."""
+        return self
+
+    def select(self, channels: slice | np.ndarray) -> Self:
+        """Return that of some channels: the same, unless they differ."""
+        return self
+
+    def check_channels(self, nv: int) -> None:
+        """Raise an `InputError` if it is not one for ``nv`` channels."""
+
+    def to_radio_beam(self) -> radio_beam.Beam:
+        """Return the core's Gaussian as a `radio_beam.Beam`."""
+        import astropy.units as u
+        import radio_beam
+
+        return radio_beam.Beam(self.bmaj * u.arcsec, (self.bmin or 0.0) * u.arcsec, self.bpa * u.deg)
+
+
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Beam(Record):
+class Beam(PSF):
     """An elliptical Gaussian beam.
 
     Parameters
@@ -188,6 +265,8 @@ class Beam(Record):
     bmin: float | None = None
     bpa: float = 0.0
 
+    correlates_noise: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         set_field = object.__setattr__
         set_field(self, "bmaj", check_scalar("bmaj", self.bmaj, minimum=0.0, exclusive=True))
@@ -202,19 +281,6 @@ class Beam(Record):
         """Solid angle, arcsec^2: pi bmaj bmin / (4 ln 2)."""
         return float(np.pi * self.bmaj * float(self.bmin or 0.0) / (4.0 * np.log(2.0)))
 
-    def pixels(self, cell: float) -> float:
-        """Solid angle in pixels of ``cell`` arcsec: what a sum in Jy/beam is divided by to give Jy."""
-        return self.area / cell**2
-
-    def covariance(self, cell: float = 1.0) -> FloatArray:
-        """Covariance of the Gaussian in (x, y), x growing West, in units of ``cell``; shape (2, 2)."""
-        pa = np.radians(self.bpa)
-        major = np.array([-np.sin(pa), np.cos(pa)])  # a step along the major axis, in (x West, y North)
-        minor = np.array([np.cos(pa), np.sin(pa)])
-        s_maj = self.bmaj / FWHM_PER_SIGMA / cell
-        s_min = float(self.bmin or 0.0) / FWHM_PER_SIGMA / cell
-        return s_maj**2 * np.outer(major, major) + s_min**2 * np.outer(minor, minor)
-
     def kernel(self, cell: float) -> FloatArray:
         """Gaussian sampled at pixel centres with unit sum, shape (2 ry + 1, 2 rx + 1), axes [y, x].
 
@@ -228,13 +294,6 @@ class Beam(Record):
         q = inv[0, 0] * x**2 + 2.0 * inv[0, 1] * x * y + inv[1, 1] * y**2
         kernel = np.where(q <= KERNEL_SIGMAS**2, np.exp(-0.5 * q), 0.0)
         return np.asarray(kernel / kernel.sum(), dtype=float)
-
-    def to_radio_beam(self) -> radio_beam.Beam:
-        """Return the same beam as a `radio_beam.Beam`."""
-        import astropy.units as u
-        import radio_beam
-
-        return radio_beam.Beam(self.bmaj * u.arcsec, (self.bmin or 0.0) * u.arcsec, self.bpa * u.deg)
 
     @classmethod
     def from_radio_beam(cls, beam: radio_beam.Beam) -> Beam:

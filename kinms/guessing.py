@@ -254,6 +254,7 @@ class _View:
             raise InputError("the number of channels", 1, "at least 2: a single one shows no velocities")
         if not cube.valid.any():
             raise InputError("cube", "without a single usable voxel", "a cube with finite voxels")
+        cube = _with_one_beam(cube)
         mask = _main_body(_detect(cube), cube.data)
         cube, mask = _crop(cube, mask)
         cube, mask = _bin(cube, mask, MANY)
@@ -269,10 +270,9 @@ class _View:
         Discs that are far from each other overlap in it, so that steps lead from one to the other.
         """
         grid, pixel = self.grid, fwhm / FWHM_PER_SIGMA / self.grid.cell
-        width = (sigma / grid.dv, pixel, pixel)
-        amount = scipy.ndimage.gaussian_filter(self.use.astype(np.float32), width, mode="constant")
-        whole = scipy.ndimage.gaussian_filter(np.ones(grid.shape, dtype=np.float32), width, mode="constant")
-        smooth = scipy.ndimage.gaussian_filter(self.data, width, mode="constant")
+        amount = _smoothed(self.use.astype(np.float32), grid, sigma, pixel)
+        whole = _smoothed(np.ones(grid.shape, dtype=np.float32), grid, sigma, pixel)
+        smooth = _smoothed(self.data, grid, sigma, pixel)
         share = amount / whole  # of the light around a voxel, how much was seen
         use = share > 0.5
         beam = Beam(fwhm)
@@ -298,7 +298,7 @@ class _View:
     @functools.cached_property
     def light(self) -> FloatArray:
         """Integrated intensity inside the mask, never negative, shape (ny, nx)."""
-        return np.maximum(np.where(self.mask, self.data, 0.0).sum(axis=0), 0.0) * self.grid.dv
+        return np.maximum(_integral(np.where(self.mask, self.data, 0.0), self.grid), 0.0)
 
     def seen(self, disc: Disc) -> Disc:
         """Return a disc with lines as wide as they are here."""
@@ -307,6 +307,8 @@ class _View:
     def mean_velocity(self, data: FloatArray) -> FloatArray:
         """Intensity-weighted velocity of a cube inside the mask, shape (ny, nx); NaN without light."""
         inside = np.where(self.mask, data, 0.0)
+        if self.grid.edges is not None:
+            inside *= (self.grid.widths / self.grid.dv)[:, None, None]
         total = inside.sum(axis=0)
         found = np.full(total.shape, np.nan)
         lit = total > 0.0
@@ -314,6 +316,34 @@ class _View:
         # A sum that noise has brought close to zero gives velocities that are nowhere in the line.
         inside_range = (found > self.grid.velocities[0]) & (found < self.grid.velocities[-1])
         return np.where(inside_range, found, np.nan)
+
+
+def _with_one_beam(cube: Cube) -> Cube:
+    """Return a cube of beams per channel as if all had the typical one: near enough for a guess, and easy to bin."""
+    if cube.beam is None or cube.beam.typical is cube.beam:
+        return cube
+    beam = cube.beam.typical
+    share = beam.pixels(cube.grid.cell) / np.atleast_1d(cube.pixels_per_beam)
+    per_beam = "beam" in cube.unit.lower()
+    return cube.replace(data=cube.data * share[:, None, None] if per_beam else cube.data, beam=beam)
+
+
+def _integral(data: FloatArray, grid: CubeGrid) -> FloatArray:
+    """Integral over velocity, shape (ny, nx)."""
+    return np.asarray(data.sum(axis=0) * grid.dv if grid.edges is None else np.tensordot(grid.widths, data, 1))
+
+
+def _smoothed(data: FloatArray, grid: CubeGrid, sigma: float, pixels: float) -> FloatArray:
+    """Return a cube smoothed by Gaussians, ``sigma`` km/s and ``pixels`` wide; beyond its ends there is nothing."""
+    along = 0.0 if grid.edges is not None else sigma / grid.dv
+    smooth = scipy.ndimage.gaussian_filter(data, (along, pixels, pixels), mode="constant")
+    if grid.edges is None:
+        return np.asarray(smooth)
+    # What a Gaussian carries from channel j to channel k: differences of the integral of its distribution function.
+    x = (grid.velocity_edges[:, None] - grid.velocity_edges) / sigma
+    ramp = sigma * (x * scipy.special.ndtr(x) + np.exp(-0.5 * x**2) / np.sqrt(2.0 * np.pi))
+    shares = -np.diff(np.diff(ramp, axis=0), axis=1) / grid.widths[:, None]
+    return np.tensordot(shares.astype(np.float32), smooth, 1)
 
 
 def _detect(cube: Cube) -> np.ndarray:
@@ -357,6 +387,8 @@ def _crop(cube: Cube, mask: np.ndarray) -> tuple[Cube, np.ndarray]:
         float(grid.velocities[box[0].start + data.shape[0] // 2]),
         x_ref=float(grid.x_ref or 0.0) - box[2].start,
         y_ref=float(grid.y_ref or 0.0) - box[1].start,
+        edges=None if grid.edges is None else grid.edges[box[0].start : box[0].stop + 1],
+        lsf_sigma=None if grid.lsf_sigma is None else grid.lsf_sigma[box[0]],
     )
     return Cube(data, smaller, cube.beam, cube.unit, None if cube.mask is None else cube.mask[cut]), mask[cut]
 
@@ -375,12 +407,26 @@ def _bin(cube: Cube, mask: np.ndarray, many: int) -> tuple[Cube, np.ndarray]:
         return values[: nv * m, : ny * n, : nx * n].reshape(nv, m, ny, n, nx, n)
 
     valid = blocks(cube.valid)
-    count = valid.sum(axis=(1, 3, 5))
-    total = np.where(valid, blocks(cube.data), 0.0).sum(axis=(1, 3, 5))
-    data = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    if grid.edges is None:
+        count = valid.sum(axis=(1, 3, 5))
+        total = np.where(valid, blocks(cube.data), 0.0).sum(axis=(1, 3, 5))
+    else:
+        share = (grid.widths[: nv * m] / grid.dv).reshape(nv, m, 1, 1, 1, 1)
+        count = (valid * share).sum(axis=(1, 3, 5))
+        total = (np.where(valid, blocks(cube.data), 0.0) * share).sum(axis=(1, 3, 5))
+    data = np.where(count > 0, total / np.where(count > 0, count, 1), np.nan)
     x_ref, y_ref = ((float(ref or 0.0) - 0.5 * (n - 1)) / n for ref in (grid.x_ref, grid.y_ref))
     v_ref = float(grid.velocities[: nv * m].reshape(nv, m)[nv // 2].mean())
-    coarse = CubeGrid((nv, ny, nx), n * grid.cell, m * grid.dv, v_ref, x_ref=x_ref, y_ref=y_ref)
+    coarse = CubeGrid(
+        (nv, ny, nx),
+        n * grid.cell,
+        m * grid.dv,
+        v_ref,
+        x_ref=x_ref,
+        y_ref=y_ref,
+        edges=None if grid.edges is None else grid.edges[: nv * m + 1 : m],
+        lsf_sigma=None if grid.lsf_sigma is None else grid.lsf_sigma[: nv * m].reshape(nv, m).mean(axis=1),
+    )
     # Half of a block is enough: a mask that loses its edges loses its light.
     inside = blocks(mask).sum(axis=(1, 3, 5)) >= 0.5 * m * n * n
     return Cube(data, coarse, cube.beam, cube.unit), inside & (count > 0)
@@ -871,7 +917,7 @@ def _brightness_table(view: _View, disc: Disc, given: Mapping[str, Any]) -> Tabl
     radii = _radii(view, disc) if radii is None else radii
     law = np.asarray(disc.surface_brightness(radii))  # type: ignore[operator]
     model = Model(disc, view.grid, view.cube.beam, COARSE)(disc)
-    expected = np.where(view.mask, model, 0.0).sum(axis=0) * view.grid.dv
+    expected = _integral(np.where(view.mask, model, 0.0), view.grid)
     radius, _ = _plane(view, disc)
     tents = _tents(radii, radius) * (radius <= radii[-1])
     light, ours = (np.einsum("iyx,yx->i", tents, field) for field in (view.light, expected))

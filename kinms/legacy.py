@@ -7,8 +7,10 @@ Where this and upstream's arguments differ in sign or frame (CONVENTIONS):
 - Upstream's cloudlets (x, y, z) have the APPROACHING half of the major axis along +x, ours the receding one along
   +x: (x, y, z) -> (-x, -y, z). Its azimuth is ours plus pi.
 - inc = -i at posAng is inc = +i at posAng + 180, with the azimuth turned by pi and the inclination's sign handed on
-  to a ``radial_motion_func``.
+  to a ``radial_motion_func``. In a warp through face-on, where inc changes sign, it is abs(inc) with velocities (and
+  heights) of the other sign on one side.
 - A kinematic centre or position angle is one on the sky (upstream turns and shifts velocities in the disc plane).
+- vSys is the disc's own velocity, vOffset how far it lies from the middle channel, whose velocity is vSys - vOffset.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from kinms.cube import Cube, Sampling, simulate
+from kinms.cube import Cube, Sampling, SpectralAxis, simulate
 from kinms.disc import Cloudlets, Disc
 from kinms.errors import InputError, InputTypeError, UnknownNameError
 from kinms.flows import Flow
@@ -52,7 +54,7 @@ from kinms.profiles import (
 )
 from kinms.records import FloatArray, check_array, check_radii, check_scalar
 
-__all__ = ["KinMS"]
+__all__ = ["KinMS", "KinMS2"]
 
 LIGHT_SPEED = 299792.458  # km/s
 
@@ -73,17 +75,39 @@ class _UserFlow(Flow):
 
     function: Callable[..., Any]
     turned: bool
+    sides: TableCurve | None = None
 
     def v_los(self, r: FloatArray, theta: FloatArray, inc: float | FloatArray) -> FloatArray:
         """Return what the function adds to the line-of-sight velocity, km/s."""
         r = np.asarray(r, dtype=float)
-        sign = -1.0 if self.turned else 1.0
+        sign = _sign(self.sides, r) * (-1.0 if self.turned else 1.0)
         azimuth = theta if self.turned else np.where(theta > 0.0, theta - np.pi, theta + np.pi)
         value = np.asarray(self.function(r.copy(), np.array(azimuth), np.full(r.shape, sign * inc)), dtype=float)
         if value.shape not in ((), r.shape) or not np.all(np.isfinite(value)):
             what = f"an array of shape {value.shape}" if value.shape not in ((), r.shape) else "not finite"
             raise InputError("the result of radial_motion_func", what, f"finite km/s, one per radius {r.shape}")
         return np.broadcast_to(value, r.shape)
+
+
+def _sides(galaxy: Galaxy) -> TableCurve | None:
+    """Return the sign of inc against radius if it changes: a step where inc passes through zero."""
+    inc: FloatArray = galaxy.inc
+    radii = _velocity_radii(galaxy)[1]
+    if radii is None or np.shape(inc) != radii.shape or not (np.any(inc < 0.0) and np.any(inc > 0.0)):
+        return None
+    tilted = np.flatnonzero(inc)
+    low, high = tilted[:-1], tilted[1:]
+    change = inc[low] * inc[high] < 0.0
+    low, high = low[change], high[change]
+    # Between neighbours inc is linear; with zeros in between any of these will do.
+    share = np.where(high == low + 1, inc[low] / (inc[low] - inc[high]), 0.0)
+    zero = np.where(high == low + 1, radii[low] + share * (radii[high] - radii[low]), radii[low + 1])
+    half = 1e-9 * radii[-1]  # of the step's width: nothing of the disc
+    return TableCurve(np.stack([zero - half, zero + half], axis=1).ravel(), np.sign(inc[[low, high]]).T.ravel())
+
+
+def _sign(sides: TableCurve | None, r: FloatArray) -> FloatArray | float:
+    return 1.0 if sides is None else np.where(sides(r) < 0.0, -1.0, 1.0)
 
 
 def _light(galaxy: Galaxy, sign: float) -> TableProfile | Cloudlets:
@@ -97,7 +121,11 @@ def _light(galaxy: Galaxy, sign: float) -> TableProfile | Cloudlets:
         raise InputError("the shape of inClouds", clouds.shape, "shape (n, 3): x, y, z of each cloud", turn)
     flux = None if galaxy.flux_clouds is None else np.atleast_1d(galaxy.flux_clouds)
     v_los = None if galaxy.vLOS_clouds is None else np.atleast_1d(galaxy.vLOS_clouds)
-    frame = (sign, sign, 1.0) if v_los is None else (-1.0, 1.0, 1.0)
+    frame: Any = (sign, sign, 1.0) if v_los is None else (-1.0, 1.0, 1.0)
+    sides = None if v_los is not None else _sides(galaxy)
+    if sides is not None:
+        frame = np.tile(frame, (len(clouds), 1))
+        frame[:, 2] *= _sign(sides, np.hypot(clouds[:, 0], clouds[:, 1]))
     with upstream_names(positions="inClouds", flux="flux_clouds", v_los="vLOS_clouds"):
         return Cloudlets(clouds * frame, flux, v_los)
 
@@ -127,6 +155,10 @@ def _rotation(galaxy: Galaxy, light: TableProfile | Cloudlets) -> RotationLaw:
     velocity = np.broadcast_to(velocity, radii.shape)
     if galaxy.massDist is not None:
         velocity = np.copysign(np.hypot(velocity, _gas_velocity(galaxy.massDist, light, radii)), velocity)
+    sides = _sides(galaxy)
+    if sides is not None:
+        fine = np.union1d(radii, sides.radius)
+        return TableCurve(fine, np.interp(fine, radii, velocity) * _sign(sides, fine))
     return TableCurve(radii, velocity)
 
 
@@ -151,9 +183,8 @@ def _orientation(galaxy: Galaxy) -> tuple[dict[str, Any], bool]:
     """Return inc, pa, sigma_gas, scale_height, pa_kin (and their radius), and whether inc < 0 turned the disc."""
     name, radii = _velocity_radii(galaxy)
     inc = per_radius("inc", galaxy.inc, name, radii, minimum=-180.0, maximum=180.0)
-    turned = bool(np.any(np.less(inc, 0.0)))
-    if turned and np.any(np.greater(inc, 0.0)):
-        raise InputError("inc", "of both signs", "one sign", "inc = -i at posAng is inc = i at posAng + 180.")
+    sides = _sides(galaxy)
+    turned = sides is None and bool(np.any(np.less(inc, 0.0)))
     half_turn = 180.0 if turned else 0.0
     values = {
         "inc": np.abs(inc),
@@ -163,6 +194,9 @@ def _orientation(galaxy: Galaxy) -> tuple[dict[str, Any], bool]:
     if galaxy.vPosAng is not None:
         values["pa_kin"] = per_radius("vPosAng", galaxy.vPosAng, name, radii) + half_turn
     own: dict[str, Any] = dict.fromkeys(values, radii)
+    if sides is not None and radii is not None:  # abs(inc) has a kink where inc is zero
+        own["inc"] = np.union1d(radii, sides.radius)
+        values["inc"] = np.abs(np.interp(own["inc"], radii, inc))
     if galaxy.inClouds is None:  # given clouds have their own heights
         sb_radii = check_radii("sbRad", galaxy.sbRad)
         values["scale_height"] = per_radius("diskThick", galaxy.diskThick, "sbRad", sb_radii, minimum=0.0)
@@ -178,7 +212,7 @@ def _disc(telescope: Telescope, galaxy: Galaxy) -> Disc:
     """Return all that the galaxy is."""
     east, north = -galaxy.phaseCent[0], galaxy.phaseCent[1]
     common = {
-        "v_sys": galaxy.vSys + galaxy.vOffset,
+        "v_sys": galaxy.vSys,
         "flux": _flux(telescope, galaxy),
         "east": east,
         "north": north,
@@ -193,7 +227,7 @@ def _disc(telescope: Telescope, galaxy: Galaxy) -> Disc:
         rotation = AsymmetricDrift(rotation, TableCurve(values["radius"], sigma) if np.ndim(sigma) else sigma)
     if np.any(galaxy.vPhaseCent):
         common |= {"east_kin": east - galaxy.vPhaseCent[0], "north_kin": north + galaxy.vPhaseCent[1]}
-    flow = None if galaxy.radial_motion_func is None else _UserFlow(galaxy.radial_motion_func, turned)
+    flow = None if galaxy.radial_motion_func is None else _UserFlow(galaxy.radial_motion_func, turned, _sides(galaxy))
     return Disc(
         surface_brightness=light,
         rotation=rotation,
@@ -235,14 +269,14 @@ def _grid(telescope: Telescope, galaxy: Galaxy) -> CubeGrid:
             telescope.shape,
             telescope.cellSize,
             telescope.dv,
-            v_ref=galaxy.vSys,
+            v_ref=galaxy.vSys - galaxy.vOffset,
             ra=galaxy.ra,
             dec=galaxy.dec,
             rest_frequency=galaxy.restFreq,
         )
 
 
-def _sky_clouds(telescope: Telescope, disc: Disc) -> tuple[FloatArray, FloatArray]:
+def _sky_clouds(telescope: Telescope, galaxy: Galaxy, disc: Disc) -> tuple[FloatArray, FloatArray]:
     """Return the clouds (n, 3): x West, y North, depth, arcsec from the disc's centre; and v_los - v_sys (n,), km/s."""
     light = disc.surface_brightness
     if isinstance(light, Cloudlets) and light.v_los is not None:
@@ -257,7 +291,8 @@ def _sky_clouds(telescope: Telescope, disc: Disc) -> tuple[FloatArray, FloatArra
         x, y = r * np.cos(phi), r * np.sin(phi)
     east, north = disc.project(x, y, z, r)
     inc = np.radians(disc.at_radius("inc", r))
-    clouds = np.stack([disc.east - east, north - disc.north, y * np.sin(inc) + z * np.cos(inc)], axis=1)
+    depth = (y * np.sin(inc) + z * np.cos(inc)) * _sign(_sides(galaxy), r)
+    clouds = np.stack([disc.east - east, north - disc.north, depth], axis=1)
     return clouds, disc.line_of_sight(x, y, r) + disc.line_sigma(r) * streams[3].standard_normal(r.size)
 
 
@@ -303,6 +338,13 @@ class KinMS:
     spectral_resolution : float, default 0
         1 sigma of the instrument's response, km/s; adds in quadrature to gasSigma.
 
+    Attributes
+    ----------
+    specsys, radesys : str
+        Frames of velocities and positions for the headers of files, default BARYCENT and FK5; may be set.
+    equinox : float
+        Of the positions, years; may be set.
+
     Raises
     ------
     InputError, InputTypeError, UnknownNameError
@@ -318,11 +360,19 @@ class KinMS:
     (64, 64, 25)
     """
 
+    specsys = "BARYCENT"
+    radesys = "FK5"
+    equinox = 2000.0
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._galaxy: Galaxy | None = None
-        if not everything_at_once(args, kwargs):
+        if everything_at_once(args, kwargs):
+            self._take_everything(args, kwargs)
+        else:
             self._telescope = _telescope(bind("KinMS", TELESCOPE, args, kwargs))
-            return
+
+    def _take_everything(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Keep telescope and galaxy of KinMS 2's style."""
         everything = [name for name in (*TELESCOPE, *GALAXY) if name != "toplot" and name not in KINMS2]
         given = {"fixSeed": False, **bind("KinMS", KINMS2, args, kwargs, everything)}
         flag("skySampler", given.pop("skySampler", False))
@@ -362,7 +412,8 @@ class KinMS:
         phaseCent : [float, float], default (0, 0)
             Centre, arcsec towards West and North of pixel n // 2.
         vOffset, vSys : float, default 0
-            The disc's velocity from the middle channel nv // 2, and that channel's velocity, km/s.
+            The disc's velocity from the middle channel nv // 2, and its velocity itself, which a file's axis goes by,
+            km/s: that channel has vSys - vOffset.
         vPosAng : float or array_like, optional
             Kinematic position angle, degrees, an array on velRad; default posAng.
         vPhaseCent : [float, float], default (0, 0)
@@ -374,8 +425,8 @@ class KinMS:
         fileName : str, optional
             Write ``<fileName>_simcube.fits``, overwriting it.
         bunit, ra, dec, restFreq : str, float, float, float
-            For its header: unit (default Jy/beam; Jy/pixel with cleanOut), centre in degrees, rest frequency in Hz
-            (default 230.542e9).
+            For its header: unit (default Jy/beam; Jy/pixel with cleanOut), position in degrees (of pixel n // 2; in
+            the KinMS 2 style of phaseCent), rest frequency in Hz (default 230.542e9).
         multiple_line_relflux : array_like, optional
             Relative fluxes of multiple_line_lams, default equal ones; all lines together have intFlux.
         asymmetric_drift : bool, default False
@@ -424,7 +475,7 @@ class KinMS:
         )
         cube: FloatArray = functools.reduce(np.add, lines).T
         if galaxy.fileName:
-            _write(galaxy, cube, grid, telescope.beam)
+            self._write(galaxy, cube, grid)
         if telescope.verbose:
             nv, ny, nx = grid.shape
             sys.stdout.write(
@@ -433,7 +484,45 @@ class KinMS:
             )
         if plot is not None:
             _plot(telescope, galaxy, cube, plot)
-        return (cube, *_sky_clouds(telescope, disc)) if galaxy.returnClouds else cube
+        return (cube, *_sky_clouds(telescope, galaxy, disc)) if galaxy.returnClouds else cube
+
+    def _write(self, galaxy: Galaxy, cube: FloatArray, grid: CubeGrid) -> None:
+        from kinms.fits_made import made_header
+        from kinms.fits_write import write_cube
+
+        beam = self._telescope.beam
+        if self._galaxy is not None and galaxy.ra is not None:  # the position is the disc's in this style
+            shift = galaxy.phaseCent / grid.cell
+            grid = grid.replace(x_ref=grid.shape[2] // 2 + shift[0], y_ref=grid.shape[1] // 2 + shift[1])
+        spectral = SpectralAxis(frame=str(self.specsys))
+        header = made_header(grid, spectral)
+        header.update({"NAXIS": 3, **{f"NAXIS{axis}": n for axis, n in enumerate(cube.shape, start=1)}})
+        header["RADESYS"] = str(self.radesys)
+        if header["RADESYS"] != "ICRS":
+            header["EQUINOX"] = check_scalar("equinox", self.equinox)
+        unit = "Jy/pixel" if beam is None and galaxy.bunit == "Jy/beam" else galaxy.bunit
+        # ra and dec are in the frame that the header names, those of a grid in ICRS.
+        made = Cube(cube.T, grid.replace(ra=None, dec=None), beam, unit, spectral=spectral, header=header)
+        write_cube(f"{os.fspath(galaxy.fileName)}_simcube.fits", made, overwrite=True)
+
+
+class KinMS2(KinMS):
+    """`KinMS` in the style of KinMS 2 alone: everything in the constructor, inc and posAng among it.
+
+    ``from kinms import KinMS2`` is what upstream keeps for scripts of that style; `KinMS` tells the styles apart by
+    itself. Positional arguments, units and errors are those of that style of `KinMS`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rad = np.arange(0.0, 40.0)
+    >>> made = KinMS2(64, 64, 500, 1.0, 20.0, 4.0, 45, 270, sbProf=np.exp(-rad / 4), sbRad=rad, velProf=20 * rad**0.5)
+    >>> made.model_cube().shape
+    (64, 64, 25)
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._take_everything(args, kwargs)
 
 
 def _telescope(given: Mapping[str, Any]) -> Telescope:
@@ -441,13 +530,6 @@ def _telescope(given: Mapping[str, Any]) -> Telescope:
         if name not in given:
             raise InputTypeError(name, "missing", "xs, ys, vs, cellSize, dv and beamSize in the constructor")
     return Telescope(**given)
-
-
-def _write(galaxy: Galaxy, cube: FloatArray, grid: CubeGrid, beam: Beam | None) -> None:
-    from kinms.fits_write import write_cube
-
-    unit = "Jy/pixel" if beam is None and galaxy.bunit == "Jy/beam" else galaxy.bunit
-    write_cube(f"{os.fspath(galaxy.fileName)}_simcube.fits", Cube(cube.T, grid, beam, unit), overwrite=True)
 
 
 def _check_plot_keywords(plot: Mapping[str, Any]) -> None:

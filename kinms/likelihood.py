@@ -169,6 +169,8 @@ class WhiteNoise:
         1 sigma, the median where there is one per voxel.
     inflation : Inflation
         Here always ``none``.
+    remarks : tuple of str
+        How the noise was measured, kept for the record.
 
     Raises
     ------
@@ -181,6 +183,8 @@ class WhiteNoise:
     >>> noise.n, noise([1.0, 1.0, 7.0])
     (2, -2.0)
     """
+
+    remarks: tuple[str, ...] = ()
 
     def __init__(self, data: Any, error: Any, mask: Any = None) -> None:
         data = np.asarray(data)
@@ -440,6 +444,8 @@ class StudentT:
     >>> round(noise([1.0, 0.0, 0.0]), 3), round(noise([100.0, 0.0, 0.0]), 3)
     (-0.558, -19.561)
     """
+
+    remarks: tuple[str, ...] = ()
 
     def __init__(self, data: Any, error: Any, mask: Any = None, freedom: float = 4.0) -> None:
         self.white = WhiteNoise(data, error, mask)

@@ -11,7 +11,8 @@ import scipy  # loads its parts when they are first asked for
 
 from kinms.correlation import FLOOR, Correlation, least_power
 from kinms.errors import InputError, KinmsWarning
-from kinms.grid import FWHM_PER_SIGMA, Beam, CubeGrid
+from kinms.grid import FWHM_PER_SIGMA, PSF, CubeGrid
+from kinms.psf import ChannelBeams
 from kinms.records import FloatArray, Record, check_array, check_scalar
 
 if TYPE_CHECKING:
@@ -138,7 +139,8 @@ def detection_mask(
         Data, grid and, if known, beam.
     rms : float or ndarray, shape (ny, nx), optional
         Noise of a voxel before smoothing, or its map over the sky. Default: measured on the smoothed cube around
-        each pixel, from the voxels of the sign that the signal has not, so that noisy edges stay out.
+        each pixel, from the voxels of the sign that the signal has not, so that noisy edges stay out. Where the cube
+        brings the noise of each voxel, it is divided by that first: residuals of sky lines are then no signal.
     core, edge : float
         Thresholds in units of the smoothed cube's noise.
     grow : bool
@@ -152,6 +154,7 @@ def detection_mask(
     Examples
     --------
     >>> from kinms.cube import Cube
+    >>> from kinms.grid import Beam
     >>> data = correlated_noise(CubeGrid((9, 40, 40), 1.0, 10.0), Beam(4.0), rms=1.0, seed=1)
     >>> data[3:6, 15:25, 15:25] += 5.0
     >>> mask = detection_mask(Cube(data, CubeGrid((9, 40, 40), 1.0, 10.0), Beam(4.0)))
@@ -163,6 +166,11 @@ def detection_mask(
     valid = cube.valid
     if not valid.any():
         return np.zeros(cube.data.shape, dtype=bool)
+    if rms is None and cube.noise is not None:
+        valid = valid & np.isfinite(cube.noise)
+        cube = cube.replace(data=np.where(valid, cube.data, 0.0) / np.where(valid, cube.noise, 1.0), noise=None)
+        if not valid.any():
+            return valid
     smooth = _smooth(np.where(valid, cube.data, 0.0), cube)
     if -smooth.min() > smooth.max():
         smooth = -smooth
@@ -196,6 +204,11 @@ def _beam_pixels(cube: Cube) -> float:
     return cube.beam.pixels(cube.grid.cell) if cube.beam is not None else 9.0
 
 
+def _is_correlated(cube: Cube) -> bool:
+    """Whether the noise of neighbours may be expected to go together; without a beam nobody knows."""
+    return cube.beam is None or cube.beam.correlates_noise
+
+
 def _local_sigma(smooth: FloatArray, valid: np.ndarray, typical: float, cube: Cube) -> FloatArray:
     """Noise around each pixel, shape (ny, nx): rms of the negative voxels in a window of 25 beams, all channels."""
     width = int(5.0 * np.sqrt(_beam_pixels(cube))) | 1
@@ -219,7 +232,7 @@ def _smooth(data: FloatArray, cube: Cube) -> FloatArray:
     return np.asarray(scipy.ndimage.convolve1d(smooth, [0.25, 0.5, 0.25], axis=0, mode="nearest"))
 
 
-def correlated_noise(grid: CubeGrid, beam: Beam | None, rms: float, seed: int | np.random.SeedSequence) -> FloatArray:
+def correlated_noise(grid: CubeGrid, beam: PSF | None, rms: float, seed: int | np.random.SeedSequence) -> FloatArray:
     """Mock noise of an interferometer: white noise convolved with the beam and scaled to the rms.
 
     Its autocorrelation is the beam convolved with itself (FWHM x sqrt 2). Each channel is drawn on a field larger
@@ -230,8 +243,9 @@ def correlated_noise(grid: CubeGrid, beam: Beam | None, rms: float, seed: int | 
     ----------
     grid : CubeGrid
         Shape and pixel size.
-    beam : Beam or None
-        None leaves the noise white.
+    beam : Beam, PSF or None
+        None leaves the noise white, and so does what optics make, such as a `Moffat`: it blurs the sky, not the noise
+        of the detector. Of one beam per channel each has its own.
     rms : float
         Standard deviation of one voxel.
     seed : int or numpy.random.SeedSequence
@@ -244,17 +258,22 @@ def correlated_noise(grid: CubeGrid, beam: Beam | None, rms: float, seed: int | 
 
     Examples
     --------
+    >>> from kinms.grid import Beam
     >>> cube = correlated_noise(CubeGrid((4, 64, 64), 1.0, 10.0), Beam(4.0), rms=0.1, seed=1)
     >>> cube.shape, bool(0.08 < cube.std() < 0.12)
     ((4, 64, 64), True)
     """
     check_scalar("rms", rms, minimum=0.0)
     root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-    kernel = np.ones((1, 1)) if beam is None else beam.kernel(grid.cell)
-    kernel = kernel / np.sqrt((kernel**2).sum())
-    field = (grid.ny + kernel.shape[0] - 1, grid.nx + kernel.shape[1] - 1)
+    if beam is not None:
+        beam.check_channels(grid.nv)
     cube = np.empty(grid.shape)
-    for plane, child in zip(cube, root.spawn(grid.nv), strict=True):
+    for v, (plane, child) in enumerate(zip(cube, root.spawn(grid.nv), strict=True)):
+        if v == 0 or isinstance(beam, ChannelBeams):
+            one = beam.beams[v] if isinstance(beam, ChannelBeams) else beam
+            kernel = np.ones((1, 1)) if one is None or not one.correlates_noise else one.kernel(grid.cell)
+            kernel = kernel / np.sqrt((kernel**2).sum())
+            field = (grid.ny + kernel.shape[0] - 1, grid.nx + kernel.shape[1] - 1)
         white = np.random.default_rng(child).standard_normal(field)
         plane[:] = white if kernel.size == 1 else scipy.signal.fftconvolve(white, kernel, mode="valid")
     return cube * rms
@@ -270,9 +289,9 @@ class NoiseModel(Record):
         Noise of a voxel in each channel, unit of the data.
     correlation : Correlation
         Of the noise divided by its rms.
-    noise_map : ndarray, shape (ny, nx), optional
-        By how much the noise is larger at each position (a mosaic, the edge of a primary beam), 1 where it is as
-        `channel_rms` says. NaN where there are no data.
+    noise_map : ndarray, shape (ny, nx) or (nv, ny, nx), optional
+        By how much the noise is larger at each position (a mosaic, the edge of a primary beam), or in each voxel (sky
+        lines), 1 where it is as `channel_rms` says. NaN where there are no data.
     messages : tuple of str
         What was measured, and what had to be taken for granted.
 
@@ -284,6 +303,7 @@ class NoiseModel(Record):
     Examples
     --------
     >>> from kinms.cube import Cube
+    >>> from kinms.grid import Beam
     >>> grid, beam = CubeGrid((8, 64, 64), 1.0, 10.0), Beam(4.0)
     >>> noise = NoiseModel.estimate(Cube(correlated_noise(grid, beam, rms=0.5, seed=1), grid, beam))
     >>> round(noise.rms, 1), noise.sample(seed=2).shape
@@ -302,8 +322,12 @@ class NoiseModel(Record):
         object.__setattr__(self, "channel_rms", rms)
         if self.noise_map is not None:
             scale = np.array(self.noise_map, dtype=float)
-            if scale.ndim != 2 or not np.isfinite(scale).any() or np.nanmin(scale) <= 0.0:
-                raise InputError("noise_map", f"of shape {scale.shape}", "a map of positive numbers, shape (ny, nx)")
+            known = scale[np.isfinite(scale)]
+            fitting = scale.ndim == 2 or (scale.ndim == 3 and scale.shape[0] == rms.size)
+            if not fitting or not known.size or known.min() <= 0.0:
+                raise InputError(
+                    "noise_map", f"of shape {scale.shape}", "a map of positive numbers, shape (ny, nx) or (nv, ny, nx)"
+                )
             scale.setflags(write=False)
             object.__setattr__(self, "noise_map", scale)
 
@@ -339,16 +363,20 @@ class NoiseModel(Record):
         Parameters
         ----------
         cube : Cube
+            Where it brings the noise of each voxel (`Cube.noise`), that becomes the `noise_map`: how it varies is
+            believed, and its size measured.
         mask : array_like of bool, shape (nv, ny, nx), optional
             True where there is signal; default `detection_mask`. A beam round it is left out too.
         gain : array_like, shape (ny, nx) or (nv, ny, nx), optional
             Sensitivity at each position, on any scale: the primary beam, the gain map of a mosaic. The noise of a cube
-            that was corrected for it goes as its inverse. Of a cube the median over channels is taken.
+            that was corrected for it goes as its inverse. Of a cube the median over channels is taken. Comes before
+            the noise that the cube brings.
         per_channel : bool, optional
             Whether each channel has an rms of its own; default where they differ by more than chance and 5 %.
         spatial : str
             ``beam``: the correlation of the beam. ``measured``: a Gaussian fitted to the measured autocorrelation.
-            ``auto``: that of the beam unless the measured one is over 15 % wider or narrower in some direction.
+            ``auto``: that of the beam unless the measured one is over 15 % wider or narrower in some direction; the
+            measured one, which may be none, where the beam is that of optics, which correlate no noise.
         channels : array_like or str, optional
             Correlation of channels, see `Correlation`; default measured, and 0 where that is within its error.
         floor : float, optional
@@ -364,7 +392,8 @@ class NoiseModel(Record):
             raise InputError("data", "without any finite voxel", "a cube with finite voxels")
         if floor is not None:
             floor = check_scalar("floor", floor, minimum=0.0, maximum=1.0, exclusive=True)
-        scale = None if gain is None else _gain_map(gain, cube)
+        scale = _voxel_map(cube, valid) if gain is None else _gain_map(gain, cube)
+        stated = None if gain is not None or scale is None else _typical_noise(cube, valid)
         signal = detection_mask(cube) if mask is None else _signal_mask(mask, cube)
         free = valid & ~_grown(signal, cube)
         if mask is not None and not free.any():
@@ -372,25 +401,31 @@ class NoiseModel(Record):
         flat = cube.data if scale is None else cube.data / scale
         if scale is not None:
             free &= np.isfinite(scale)
-            if free.any() and _uneven(flat, free) > 1.1 * _uneven(cube.data, free):
+            valid = valid & np.isfinite(scale)
+            if gain is not None and free.any() and _uneven(flat, free) > 1.1 * _uneven(cube.data, free):
                 warnings.warn(
                     "The gain makes the noise less even, not more: is it a map of the noise, not of the sensitivity "
                     "(give its inverse), or is the cube not corrected for it (leave it out)?",
                     KinmsWarning,
                     stacklevel=2,
                 )
-        area = _beam_pixels(cube)
+        area = _beam_pixels(cube) if _is_correlated(cube) else 1.0
         messages: list[str] = []
         if np.count_nonzero(free) < 200.0 * area:
             typical = estimate_rms(flat, valid)
             if not typical > 0.0:
                 raise InputError("the measured rms", "0", "noise in the data", "Give the error of a voxel as rms.")
             messages.append("too few voxels without signal to measure how the noise is correlated")
-            correlation = _of_beam(cube, FLOOR if floor is None else floor, (1.0,) if channels is None else channels)
+            if stated is not None:
+                messages.append(f"noise of each voxel as the file states, times {typical / stated:.3g}")
+            given = FLOOR if floor is None else floor, (1.0,) if channels is None else channels
+            correlation = _of_beam(cube, *given) if _is_correlated(cube) else Correlation(np.ones((1, 1)), *given)
             return cls(np.full(cube.grid.nv, typical), correlation, scale, tuple(messages))
         whole = _robust_rms(flat[free])
         if not whole > 0.0:
             raise InputError("the measured rms", "0", "noise in the data", "Give the error of a voxel as rms.")
+        if stated is not None:
+            messages.append(f"noise of each voxel as the file states, times {whole / stated:.3g}")
         rms, differ = _channel_rms(flat, free, area, whole)
         if per_channel if per_channel is not None else differ:
             messages.append(f"rms per channel, {rms.min():.3g} to {rms.max():.3g} {cube.unit}")
@@ -420,7 +455,7 @@ class NoiseModel(Record):
         shape : tuple of int, optional
             (ny, nx); default that of `noise_map`, or 64 x 64.
         """
-        plane = shape or (self.noise_map.shape if self.noise_map is not None else (64, 64))
+        plane = shape or (self.noise_map.shape[-2:] if self.noise_map is not None else (64, 64))
         drawn = self.correlation.draw((self.channel_rms.size, *plane), seed) * self.channel_rms[:, None, None]
         return drawn if self.noise_map is None else np.asarray(drawn * self.noise_map)
 
@@ -486,6 +521,26 @@ def _gain_map(gain: Any, cube: Cube) -> FloatArray:
     if not seen.any():
         raise InputError("gain", "without a number where there are data", "the sensitivity at each position")
     return np.asarray(noise / np.median(noise[seen]))
+
+
+def _typical_noise(cube: Cube, valid: np.ndarray) -> float:
+    """Median of the noise that a cube brings; NaN if it brings none."""
+    stated = np.asarray(cube.noise)[valid]
+    known = stated[np.isfinite(stated)]
+    return float(np.median(known)) if known.size else np.nan
+
+
+def _voxel_map(cube: Cube, valid: np.ndarray) -> FloatArray | None:
+    """Return the noise that a cube brings with median 1, NaN where there is none; None if it brings none."""
+    if cube.noise is None:
+        return None
+    typical = _typical_noise(cube, valid)
+    if not typical > 0.0:
+        raise InputError(
+            "the noise of the cube", "positive nowhere", "1 sigma of each voxel", "Or replace(noise=None)."
+        )
+    with np.errstate(invalid="ignore"):
+        return np.where(cube.noise > 0.0, cube.noise / typical, np.nan)
 
 
 def _uneven(cube: FloatArray, free: np.ndarray) -> float:
@@ -576,7 +631,7 @@ def _choose_spatial(
     major, minor, pa = _axes(covariance, cube.grid.cell)
     measured = Correlation.of_covariance(covariance, floor, channels)
     size = f'{major:.3g}" x {minor:.3g}" at PA {pa:.0f} deg'
-    if cube.beam is None:
+    if cube.beam is None or (spatial == "auto" and not cube.beam.correlates_noise):
         return measured, f"correlation measured, as of a beam of {size}"
     of_beam = _of_beam(cube, floor, channels)
     wanted = 2.0 * cube.beam.covariance(cube.grid.cell)

@@ -23,7 +23,7 @@ from scipy import ndimage
 
 from kinms.cube import Cube
 from kinms.errors import InputError, InputTypeError
-from kinms.grid import Beam
+from kinms.grid import PSF
 from kinms.noise import detection_mask, estimate_rms
 from kinms.records import FloatArray, check_array, check_scalar
 
@@ -347,8 +347,8 @@ def _anchor(ax: Axes, patch: Patch) -> None:
     ax.add_artist(corner)
 
 
-def draw_beam(ax: Axes, beam: Beam | None) -> None:
-    """Draw the beam's FWHM ellipse in the lower left corner of a map."""
+def draw_beam(ax: Axes, beam: PSF | None) -> None:
+    """Draw the FWHM ellipse of the beam, of a PSF's core, or of the typical channel in the lower left corner."""
     if beam is None:
         return
     ellipse = Ellipse(

@@ -233,16 +233,15 @@ def _pv_panel(ax: Axes, view: View, limits: Limits) -> None:
     if peak > 0:
         unit, factor = display_unit(view.data.unit, peak)
         low, high = sorted((-view.sign * min(3.0 * view.rms, peak) * factor, view.sign * peak * factor))
-        shown = ax.imshow(
-            image * factor,
-            origin="lower",
-            extent=extent,
-            aspect="auto",
-            interpolation="nearest",
-            cmap=view.cmap,
-            vmin=low,
-            vmax=high,
-        )
+        colours: dict[str, Any] = {"cmap": view.cmap, "vmin": low, "vmax": high}
+        shown: Any
+        if grid.edges is None:
+            shown = ax.imshow(
+                image * factor, origin="lower", extent=extent, aspect="auto", interpolation="nearest", **colours
+            )
+        else:
+            columns = np.linspace(*extent[:2], offsets.size + 1)
+            shown = ax.pcolormesh(columns, grid.edges, image * factor, rasterized=True, **colours)
         colour_bar(ax, shown, f"Intensity ({unit})")
         if view.model is not None:
             levels = factor * _levels(view, peak, view.rms)

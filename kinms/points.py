@@ -29,7 +29,7 @@ from kinms.grid import CubeGrid
 from kinms.kernels.line import NORMAL
 from kinms.kernels.points import invert_cumulative, place_points, scatter
 from kinms.profiles import BrightnessLaw, TableProfile
-from kinms.radial import line_of
+from kinms.radial import Channels, Line, line_of
 from kinms.records import FloatArray
 from kinms.sparse import SparseCube
 
@@ -101,6 +101,7 @@ class RingPoints:
     def __init__(self, grid: CubeGrid, n: int, width: float) -> None:
         self.grid, self.width = grid, width
         self.n = max(n // COPIES, 1)
+        self.channels = Channels.of(grid)
 
     def deposit(self, disc: Disc, cube: SparseCube) -> int:
         """Replace what is in ``cube`` by the disc, Jy per pixel, and return the number of points."""
@@ -110,10 +111,9 @@ class RingPoints:
             self.add(disc, rings, cube, copy)
         return self.n * COPIES
 
-    def add(self, disc: Disc, rings: tuple[FloatArray, FloatArray], cube: SparseCube, copy: int) -> None:
+    def add(self, disc: Disc, rings: tuple[FloatArray, FloatArray, Line], cube: SparseCube, copy: int) -> None:
         """Add one copy of the points, with its part of the flux, where the disc's `rings` are."""
-        r, table = rings
-        line, lanes, reach = line_of(disc, self.grid)
+        r, table, line = rings
         simple = disc.flow is None and not disc.own_kinematics
         none = np.zeros(0)
         for first in range(0, self.n, CHUNK):
@@ -124,7 +124,7 @@ class RingPoints:
                 u = self._channels(disc, r, s, c, d)
             scatter(
                 cube.flat, cube.hull, cube.shape, *cube.field, cube.nv, x, y, u, sigma, weight, self.width,
-                line, lanes, reach, NORMAL,
+                *line, NORMAL, tuple(self.channels),
             )  # fmt: skip
 
     def _radii(self, disc: Disc) -> tuple[FloatArray, FloatArray]:
@@ -143,8 +143,11 @@ class RingPoints:
             return r, np.full(ROWS, flux * float(np.sign(brightness.sum())))
         return r, flux * np.sign(np.interp(r, radius, brightness))
 
-    def rings(self, disc: Disc) -> tuple[FloatArray, FloatArray]:
-        """Return radii (arcsec) and the rows of `kinms.kernels.points.place_points` there: what all copies share."""
+    def rings(self, disc: Disc) -> tuple[FloatArray, FloatArray, Line]:
+        """Return what all copies share.
+
+        Radii (arcsec), the rows of `kinms.kernels.points.place_points` there, and the table of the line.
+        """
         grid = self.grid
         r, flux = self._radii(disc)
         sin_i, cos_i = sky_axes(disc.at_radius("inc", r))
@@ -160,7 +163,10 @@ class RingPoints:
         table[:, 9] = 0.0 if disc.rotation is None else disc.rotation(r) * sin_i / grid.dv
         table[:, 10] = disc.line_sigma(r) / grid.dv
         table[:, 11] = flux * (1.0 / COPIES / self.n)
-        return r, table
+        # Where velocities are more than a rotation they may be anywhere.
+        reach = np.inf if disc.flow is not None or disc.own_kinematics else np.abs(table[:, 9]).max()
+        line = line_of(disc, grid, self.channels, (table[0, 8] - reach, table[0, 8] + reach))
+        return r, table, line
 
     def _channels(self, disc: Disc, r: FloatArray, s: FloatArray, c: FloatArray, d: FloatArray) -> FloatArray:
         """Channels of points whose velocities are more than a rotation."""
@@ -185,6 +191,7 @@ class CloudletPoints:
 
     def __init__(self, grid: CubeGrid, width: float) -> None:
         self.grid, self.width = grid, width
+        self.channels = Channels.of(grid)
 
     def deposit(self, disc: Disc, cube: SparseCube) -> int:
         """Replace what is in ``cube`` by the cloudlets, Jy per pixel, and return their number."""
@@ -192,7 +199,11 @@ class CloudletPoints:
         if not isinstance(clouds, Cloudlets):
             raise InputTypeError("surface_brightness", type(clouds).__name__, "Cloudlets")
         cube.clear()
-        line, lanes, reach = line_of(disc, grid)
+        span = -np.inf, np.inf
+        if clouds.v_los is not None and clouds.v_los.size:
+            ends = disc.v_sys + np.array([clouds.v_los.min(), clouds.v_los.max()])
+            span = tuple((ends - grid.velocity_edges[0]) / grid.dv)
+        line = line_of(disc, grid, self.channels, span)
         n = clouds.positions.shape[0]
         total = n if clouds.flux is None else float(clouds.flux.sum())
         for first in range(0, n, CHUNK):
@@ -210,7 +221,7 @@ class CloudletPoints:
                 cube.flat, cube.hull, cube.shape, *cube.field, cube.nv,
                 float(grid.x_ref or 0.0) - east / grid.cell, float(grid.y_ref or 0.0) + north / grid.cell,
                 (v_los - grid.velocity_edges[0]) / grid.dv, disc.line_sigma(r) / grid.dv,
-                weight * (disc.flux / grid.dv / total), self.width, line, lanes, reach, NORMAL,
+                weight * (disc.flux / grid.dv / total), self.width, *line, NORMAL, tuple(self.channels),
             )  # fmt: skip
         return n
 

@@ -35,6 +35,8 @@ KINDS = "'white', 'inflated', 'correlated' or 'student'"
 WIDE = 3_000
 #: Error of a model voxel, in parts of the brightest: what no floor of correlated noise should lie below.
 MODEL_ERROR = 1e-3
+#: Scatter of line-free voxels, in parts of their stated noise, below which the data are a model without any.
+NOISELESS = 1e-2
 #: Probability on either side of a prior that is left out when its ends are tried: a scale may tend to zero.
 EDGE = 1e-6
 
@@ -59,7 +61,10 @@ def choose_likelihood(
     data : Cube
         Its own mask is heeded.
     rms : float, optional
-        Noise of a voxel; default that of the cube, or measured with `kinms.noise.estimate_rms`.
+        Noise of a voxel; default that of the cube, or measured with `kinms.noise.estimate_rms`. Where the cube brings
+        the noise of each voxel (`Cube.noise`: a STAT extension, say), each has its own: in proportion to that, and
+        scaled such that line-free voxels scatter by 1 sigma; `rms` then is that of the typical one. Take
+        ``data.replace(noise=None)`` for one number everywhere.
     mask : array_like of bool, shape (nv, ny, nx), optional
         True where a voxel may be used, besides the cube's own mask.
     inflate : bool, float or str, optional
@@ -90,11 +95,13 @@ def choose_likelihood(
     use = data.valid if mask is None else data.valid & _check_mask(mask, data)
     if not use.any():
         raise InputError("the mask", "without a single usable voxel", "at least one voxel that is True and finite")
+    varies = gain is not None or data.noise is not None
+    remark = ""
     if noise is None and (kind == "correlated" or gain is not None):
         # Of all finite voxels: a mask that selects the signal leaves none without.
         noise = NoiseModel.estimate(data.replace(mask=None), gain=gain)
         # That of a cube as it was read is of no one place where the noise varies.
-        known = rms if rms is not None or gain is not None else data.rms
+        known = rms if rms is not None or varies else data.rms
         if known is not None:
             known = check_scalar("rms", known, minimum=0.0, exclusive=True)
             noise = noise.replace(channel_rms=noise.channel_rms * (known / noise.rms))
@@ -103,6 +110,11 @@ def choose_likelihood(
         if np.ndim(error) and not np.isfinite(error[use]).all():
             use = use & np.isfinite(error)
         typical = noise.rms
+    elif data.noise is not None:
+        error, typical, remark = _of_each_voxel(data, rms)
+        use = use & np.isfinite(error)
+        if not use.any():
+            raise InputError("the noise of the cube", "not known in any voxel used", "1 sigma of each voxel")
     else:
         if rms is None and data.rms is None:
             rms = estimate_rms(data.data)
@@ -110,19 +122,49 @@ def choose_likelihood(
                 raise InputError("the measured rms", "0", "noise in the data", "Give the error of a voxel as rms.")
         error = typical = check_scalar("rms", data.rms if rms is None else rms, minimum=0.0, exclusive=True)
     if kind == "white":
-        return WhiteNoise(data.data, error, use)
+        return _remarked(WhiteNoise(data.data, error, use), remark)
     if kind == "student":
-        return StudentT(data.data, error, use)
+        return _remarked(StudentT(data.data, error, use), remark)
     if kind == "correlated":
         assert noise is not None  # for the type checker: it was measured above
         return _correlated(data, error, use, noise)
     automatic = inflate is None or (isinstance(inflate, str) and inflate == "auto")
-    even = noise is None or noise.noise_map is None
+    even = data.noise is None and (noise is None or noise.noise_map is None)
     detected = detection_mask(data, typical if even else None) if automatic else None
     rule = inflation("auto" if inflate is None else inflate, use, detected)
     if rule.mode == "none":
-        return WhiteNoise(data.data, error, use)
-    return InflatedNoise(data.data, error, use, rule.n, rule.mode)
+        return _remarked(WhiteNoise(data.data, error, use), remark)
+    return _remarked(InflatedNoise(data.data, error, use, rule.n, rule.mode), remark)
+
+
+def _of_each_voxel(data: Cube, rms: float | None) -> tuple[FloatArray, float, str]:
+    """Return 1 sigma of each voxel, NaN where it is not known, that of the typical one, and how it was found.
+
+    What pipelines state is right in shape, and too small where voxels were resampled: its size is measured.
+    """
+    noise = np.asarray(data.noise, dtype=float)
+    with np.errstate(invalid="ignore"):
+        noise = np.where(noise > 0.0, noise, np.nan)
+    known = np.isfinite(noise) & np.isfinite(data.data)
+    if not known.any():
+        raise InputError("the noise of the cube", "not known in any voxel", "1 sigma of each voxel", "Or give rms.")
+    stated = float(np.median(noise[known]))
+    if rms is not None:
+        factor = check_scalar("rms", rms, minimum=0.0, exclusive=True) / stated
+        why = "for the rms given"
+    else:
+        factor = estimate_rms(data.data / noise, known)
+        why = "as line-free voxels scatter"
+        if factor < NOISELESS:  # a model
+            factor, why = 1.0, "as no noise is found in the data"
+    return noise * factor, stated * factor, f"that of each voxel as the file states, times {factor:.3g} {why}"
+
+
+def _remarked(likelihood: Any, remark: str) -> Any:
+    """Keep how the noise was found with the likelihood, for the record."""
+    if remark:
+        likelihood.remarks = (remark,)
+    return likelihood
 
 
 def _correlated(data: Cube, error: Any, use: np.ndarray, noise: NoiseModel) -> CorrelatedNoise:

@@ -1,4 +1,4 @@
-"""Tables of a disc along its radius, which the hot loops interpolate, and maps from pixels to the disc.
+"""Tables of a disc along its radius, and of its line, which the hot loops interpolate; maps from pixels to the disc.
 
 Brightness and velocity are tabulated once per call. Values of the brightness are means over annuli, so that the light
 is conserved however steep it is; both are sharpened by what linear interpolation blunts (`kinms.kernels.sky`).
@@ -7,6 +7,7 @@ is conserved however steep it is; both are sharpened by what linear interpolatio
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,21 +15,67 @@ from kinms.disc import Disc, sky_axes
 from kinms.errors import InputTypeError
 from kinms.flows import HARMONICS
 from kinms.grid import CubeGrid
-from kinms.kernels.line import CUT, LANES, NORMAL, PHASES, lanes_for, line_table
+from kinms.kernels.line import CUT, LANES, NORMAL, PHASES, lanes_for, line_rows, line_table
 from kinms.kernels.sky import radial_steps
 from kinms.profiles import BrightnessLaw
 from kinms.records import FloatArray
 
-__all__ = ["NARROW", "is_narrow", "least_cosine", "line_of", "planes", "radial_tables", "ring_tables"]
+__all__ = [
+    "NARROW",
+    "Channels",
+    "Line",
+    "is_narrow",
+    "least_cosine",
+    "line_of",
+    "planes",
+    "radial_tables",
+    "ring_tables",
+    "speed_range",
+]
 
 #: Lines narrower than this many channels are not taken from a table.
 NARROW = 0.3
 
 
+class Channels(NamedTuple):
+    """Channels with edges of their own as `kinms.kernels.line` wants them; all is empty where they are regular."""
+
+    edges: FloatArray
+    places: np.ndarray
+    gains: FloatArray
+    response: FloatArray
+
+    @classmethod
+    def of(cls, grid: CubeGrid) -> Channels:
+        """Return those of a grid: regular ones, too, are of this kind where the response depends on them."""
+        none = np.zeros(0)
+        if grid.edges is None and grid.lsf_sigma is None:
+            return cls(none, np.zeros(0, dtype=np.int32), none, none)
+        edges = (grid.velocity_edges - grid.velocity_edges[0]) / grid.dv
+        edges[-1] = grid.nv  # which rounding may miss
+        # A little less than the narrowest channel: no piece holds two edges, whatever rounding does.
+        pieces = math.ceil(1.001 / float(np.diff(edges).min()))
+        places = np.searchsorted(edges, np.arange(grid.nv * pieces) / pieces, side="right") - 1
+        response = none if grid.lsf_sigma is None else grid.lsf_sigma / grid.dv
+        return cls(edges, places.astype(np.int32), 1.0 / np.diff(edges), response)
+
+
+class Line(NamedTuple):
+    """Table of a line as the kernels of the sky grid and of points want it; no table where there is none."""
+
+    table: FloatArray
+    lanes: int
+    reach: int
+    bases: np.ndarray
+    first_cell: int
+    phases: int
+
+
 def is_narrow(disc: Disc, grid: CubeGrid) -> bool:
     """Return whether the line is anywhere so narrow that nodes alone would turn it into a comb."""
     sigma = disc.sigma_gas if isinstance(disc.sigma_gas, float) else float(np.min(disc.sigma_gas))
-    return math.hypot(sigma, disc.lsf_sigma) < NARROW * grid.dv
+    response = 0.0 if grid.lsf_sigma is None else float(grid.lsf_sigma.min())
+    return math.hypot(sigma, disc.lsf_sigma, response) < NARROW * grid.dv
 
 
 def least_cosine(disc: Disc) -> float:
@@ -85,7 +132,7 @@ def radial_tables(disc: Disc, grid: CubeGrid, per_pixel: int) -> tuple[FloatArra
     harmonics : ndarray, shape (n, 14) or (0, 14)
         Values and steps of the harmonics; empty where the disc only rotates.
     widths : ndarray, shape (n, 2) or (1, 2)
-        Line widths (channels) and steps; one where it does not depend on radius.
+        Line widths (channels; the grid's own response comes on top) and steps; one where it does not depend on radius.
     """
     light, rotation = disc.surface_brightness, disc.rotation
     if not isinstance(light, BrightnessLaw):
@@ -116,18 +163,30 @@ def radial_tables(disc: Disc, grid: CubeGrid, per_pixel: int) -> tuple[FloatArra
     return radial, harmonics, widths
 
 
-def line_of(disc: Disc, grid: CubeGrid) -> tuple[FloatArray, int, int]:
+def speed_range(radial: FloatArray, harmonics: FloatArray, per_kms: float) -> float:
+    """Return how many channels, at most, a line lies from the systemic velocity, by the tables of `radial_tables`."""
+    values = harmonics[:, ::2] if harmonics.size else radial[:, 2:3]
+    return float(np.abs(values).sum(axis=1).max() * abs(per_kms))
+
+
+def line_of(disc: Disc, grid: CubeGrid, channels: Channels, span: tuple[float, float] = (-np.inf, np.inf)) -> Line:
     """Return the table of the line, its lanes and how many of them hold anything on either side.
 
     An empty table where widths depend on radius or are narrow: those lines come from their distribution function.
+    Between channels with edges of their own the table is one of places along the axis; it covers centres within
+    ``span``, in mean channels.
     """
+    none = np.zeros(0, dtype=np.int32)
     if not isinstance(disc.sigma_gas, float) or is_narrow(disc, grid):
-        return np.zeros(0, dtype=np.float32), LANES, 0
+        return Line(np.zeros(0, dtype=np.float32), LANES, 0, none, 0, PHASES)
     sigma = math.hypot(disc.sigma_gas, disc.lsf_sigma) / grid.dv
+    if channels.edges.size:
+        rows, lanes, bases, first_cell, phases = line_rows(*span, sigma, tuple(channels), NORMAL)
+        return Line(rows, lanes, lanes // 2, bases, first_cell, phases)
     lanes = lanes_for(sigma)
     table = np.zeros((PHASES + 1, lanes + 2 * LANES), dtype=np.float32)
     line_table(table, sigma, NORMAL)
-    return table.reshape(-1), lanes, math.ceil(CUT * sigma + 0.5)
+    return Line(table.reshape(-1), lanes, math.ceil(CUT * sigma + 0.5), none, 0, PHASES)
 
 
 def ring_tables(disc: Disc, grid: CubeGrid, per_pixel: int, n: int) -> FloatArray:

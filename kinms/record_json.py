@@ -8,6 +8,7 @@ string ``"inf"`` or ``"-inf"``.
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -16,8 +17,10 @@ import numpy as np
 from kinms.disc import Cloudlets
 from kinms.errors import InputError, InputTypeError, UnknownNameError
 from kinms.flows import FLOW, Flow
+from kinms.grid import PSF, Beam
 from kinms.priors import PRIORS, Prior
 from kinms.profiles import ROTATION, SURFACE_BRIGHTNESS, AsymmetricDrift, BrightnessLaw, RotationLaw
+from kinms.psf import BEAMS
 from kinms.records import FloatArray, Record, check_array
 from kinms.toml_document import field_types
 
@@ -98,7 +101,10 @@ KINDS: dict[type, Mapping[str, type]] = {
     Flow: FLOW,
     Cloudlets: {"cloudlets": Cloudlets},
     Prior: {**PRIORS, "recorded": RecordedPrior},
+    PSF: BEAMS,
 }
+#: The kind that needs no name.
+PLAIN: dict[type, type] = {PSF: Beam}
 
 
 def encode(value: Any) -> Any:
@@ -132,7 +138,7 @@ def _encode_record(record: Record) -> dict[str, Any]:
         for field in dataclasses.fields(record)  # type: ignore[arg-type]
     }
     for base, kinds in KINDS.items():
-        if isinstance(record, base):
+        if isinstance(record, base) and type(record) is not PLAIN.get(base):
             kind = next((name for name, cls in kinds.items() if cls is type(record)), None)
             if kind is None and isinstance(record, Prior):
                 return _encode_record(RecordedPrior.of(record))
@@ -177,8 +183,10 @@ def decode(cls: type[T], value: Any, name: str = "") -> T:
         raise InputTypeError(name, repr(value)[:60], f"an object, the fields of {cls.__name__}")
     target: Any = cls
     fields = dict(value)
-    kinds = next((kinds for base, kinds in KINDS.items() if issubclass(cls, base)), None)
-    if kinds is not None:
+    base, kinds = next(((base, kinds) for base, kinds in KINDS.items() if issubclass(cls, base)), (None, None))
+    if base in PLAIN and "kind" not in fields:
+        target = PLAIN[base]
+    elif kinds is not None:
         kind = fields.pop("kind", None)
         if kind is None:
             raise InputError(name, str(value.get("text", value))[:60], "one that a name stands for", "Make it anew.")
@@ -211,7 +219,10 @@ def _value(name: str, value: Any, types: tuple[Any, ...]) -> Any:
     if value in ("inf", "-inf") and float in types:
         return float(value)
     if isinstance(value, list) and any(isinstance(hint, type) and hint is tuple for hint in map(_origin, types)):
-        return tuple(value)
+        inner = next((typing.get_args(hint)[:1] for hint in types if _origin(hint) is tuple), ())
+        return tuple(
+            _value(f"{name}[{k}]", item, inner) if isinstance(item, dict) else item for k, item in enumerate(value)
+        )
     return value
 
 

@@ -7,6 +7,7 @@ disc and its cube, says whether the chains converged, draws itself, writes itsel
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from kinms.atomic import replacing
+from kinms.checkpoint import digest
 from kinms.convergence import (
     R_HAT_LIMIT,
     Diagnostics,
@@ -34,7 +37,7 @@ from kinms.convergence import (
 from kinms.cube import Cube, SpectralAxis, Stats
 from kinms.disc import Disc
 from kinms.errors import FileError, KinmsError, KinmsWarning, OutputExistsError
-from kinms.grid import Beam, CubeGrid
+from kinms.grid import PSF, CubeGrid
 from kinms.likelihood import Inflation, Prior
 from kinms.record_json import decode, encode, finite
 from kinms.records import FloatArray
@@ -438,10 +441,13 @@ class FitResult:
         """Write everything into a directory; each file appears complete or not at all, numbers before pictures.
 
         ``parameters.ecsv``, ``result.json``, ``chain.fits``, ``run.log``, ``samples.nc`` (the chain for ArviZ),
-        ``data.fits``, ``mask.fits`` (if the data have one), ``model.fits``, ``residual.fits``, ``rotation.ecsv``; the
-        figures ``summary.png``, ``channels.png``, ``rotation.png``, ``predictive.png``, and, given more samples than
-        parameters, ``corner.png``, ``trace.png`` and ``prior.png``; and ``config.toml`` if its text is given.
-        ``chain.fits`` holds no clock times: the same seed gives the same bytes. `load` reads it all back.
+        ``data.fits``, ``mask.fits`` (if the data have one), ``model.fits``, ``residual.fits``; moments 0, 1 and 2 of
+        data and model, ``data_moment0.fits`` to ``model_moment2.fits``, and in ``moment_mask.fits`` the voxels that
+        they are of, the data's signal, as in the figures; ``rotation.ecsv``; the figures ``summary.png``,
+        ``channels.png``, ``rotation.png``, ``predictive.png``, and, given more samples than parameters, ``corner.png``,
+        ``trace.png`` and ``prior.png``; and ``config.toml`` if its text is given.
+        FITS files hold no clock times: the same seed gives the same bytes. Their HISTORY tells the version, the seed
+        and the hashes of the fit and its configuration. `load` reads it all back.
 
         Parameters
         ----------
@@ -462,20 +468,29 @@ class FitResult:
         OutputExistsError
             If the directory is not empty and `overwrite` is not set.
         FileError
-            If a file stands in its place.
+            If a file stands in its place, or one of the files cannot be written.
         """
         target = check_directory(directory, overwrite)
         target.mkdir(parents=True, exist_ok=True)
         for name, write in {**self._numbers(config_text), **self._pictures()}.items():
-            _write_atomically(target / name, write)
+            try:
+                with replacing(target / name) as part:
+                    write(part)
+            except KinmsError:
+                raise
+            except OSError as error:
+                message = f"cannot be written ({error.strerror or error})."
+                raise FileError(target / name, message, "The files before it are complete.") from error
         return target
 
     def _numbers(self, config_text: str | None) -> dict[str, Callable[[Path], Any]]:
         """File name -> what writes it."""
-        from kinms.fits_write import write_cube
+        from kinms.fits_write import provenance, write_cube
 
         # What is lost in 32 bits, if anything is: real cubes come in no more.
-        double = not _fits_in_32_bits(self.data.data)
+        double = _is_double(self.data)
+        text = {} if config_text is None else {"configuration": config_text}
+        history = provenance(fit=self._identity(), seed=self.seed, **text)
         writers: dict[str, Callable[[Path], Any]] = {
             "parameters.ecsv": lambda path: self.table().write(path, format="ascii.ecsv"),
             "result.json": lambda path: path.write_text(self.to_json(), encoding="utf-8"),
@@ -488,13 +503,45 @@ class FitResult:
             writers["rotation.ecsv"] = lambda path: self.rotation_table().write(path, format="ascii.ecsv")
         if self.log_prob.size:
             writers["samples.nc"] = self._write_netcdf
-        writers["data.fits"] = lambda path: write_cube(path, self.data, double=double)
+        writers["data.fits"] = lambda path: write_cube(path, self.data, double=double, history=history)
         if self.data.mask is not None:
-            mask = self.data.replace(data=self.data.mask.astype(np.float32), unit="")
-            writers["mask.fits"] = lambda path: write_cube(path, mask)
-        writers["model.fits"] = lambda path: write_cube(path, self.model, double=not _fits_in_32_bits(self.model.data))
-        writers["residual.fits"] = lambda path: write_cube(path, self.residual)
-        return writers
+            mask = self.data.replace(data=self.data.mask, unit="", noise=None)
+            writers["mask.fits"] = lambda path: write_cube(path, mask, history=history)
+        wide = _is_double(self.model)
+        writers["model.fits"] = lambda path: write_cube(path, self.model, double=wide, history=history)
+        writers["residual.fits"] = lambda path: write_cube(path, self.residual, history=history)
+        return writers | self._maps(history)
+
+    def _maps(self, history: tuple[str, ...]) -> dict[str, Callable[[Path], Any]]:
+        """File name -> what writes a moment map; all are of the same voxels, found when the first is written."""
+        from kinms.fits_write import write_cube, write_map
+        from kinms.plot_panels import View, prepare
+
+        @functools.cache
+        def view() -> View:
+            return prepare(self.data, self.model, pa=0.0, rms=self.rms)
+
+        def moment(cube: Cube, kind: str) -> FloatArray:
+            if kind != "moment2":
+                return np.asarray(getattr(view(), kind)(cube))
+            upright = cube.replace(data=view().sign * np.asarray(cube.data))  # absorption has its widths, too
+            return np.where(np.isfinite(view().moment1(cube)), upright.moment2(view().keep), np.nan)
+
+        def writer(cube: Cube, kind: str) -> Callable[[Path], Any]:
+            return lambda path: write_map(path, moment(cube, kind), cube, kind=kind, history=history)
+
+        def write_mask(path: Path) -> None:
+            write_cube(path, self.data.replace(data=view().keep, unit="", noise=None), history=history)
+
+        cubes = {"data": self.data, "model": self.model}
+        kinds = ("moment0", "moment1", "moment2")
+        maps = {f"{name}_{kind}.fits": writer(cube, kind) for name, cube in cubes.items() for kind in kinds}
+        return {**maps, "moment_mask.fits": write_mask}
+
+    def _identity(self) -> str:
+        """What the numbers of this fit follow from, as a text for a hash."""
+        what = (self.names, self.priors, self.fixed(), self.method, self.likelihood, self.flux)
+        return f"{digest((*what, self.steps, self.burn, self.log_prob.shape[0]))} {self.fingerprint}"
 
     def _pictures(self) -> dict[str, Callable[[Path], Any]]:
         figures: dict[str, Callable[[], Figure]] = {"summary": self._summary_figure, "channels": self._channel_figure}
@@ -588,6 +635,8 @@ class FitResult:
         from astropy import units as u
         from astropy.io import fits
 
+        from kinms.fits_write import provenance
+
         chains, steps = self.log_prob.shape
         number, step = np.divmod(np.arange(chains * steps), steps)
         columns = [
@@ -600,6 +649,12 @@ class FitResult:
         table = fits.BinTableHDU.from_columns(columns, name="CHAIN")
         table.header["SEED"] = (self.seed, "of the random numbers")
         table.header["BURN"] = (self.burn, "steps per chain left out before the first row")
+        # No hash of the configuration: whether the seed was given or drawn, the same chain makes the same bytes.
+        for line in (
+            f"kinms {self.versions.get('kinms', '')}".rstrip(),
+            *provenance(fit=self._identity(), seed=self.seed),
+        ):
+            table.header.add_history(line)
         table.writeto(path)
 
     def _write_netcdf(self, path: Path) -> None:
@@ -639,16 +694,6 @@ class FitResult:
         return channel_figure(self.data, self.model, rms=self.rms)
 
 
-def _write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    partial = path.with_name(f".partial-{path.name}")
-    partial.unlink(missing_ok=True)
-    try:
-        write(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def _number(value: float, error: float) -> str:
     """Two digits of the error, as many decimals of the value."""
     if error <= 0.0 or not np.isfinite(error):
@@ -668,6 +713,11 @@ def _fits_in_32_bits(values: FloatArray) -> bool:
         return True
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.array_equal(values.astype(np.float32).astype(values.dtype), values, equal_nan=True))
+
+
+def _is_double(cube: Cube) -> bool:
+    """Whether 32 bits would lose some of a cube's numbers; its noise is written squared."""
+    return not (_fits_in_32_bits(cube.data) and (cube.noise is None or _fits_in_32_bits(cube.noise**2)))
 
 
 # -- reading back ----------------------------------------------------------------------------------------------
@@ -701,6 +751,7 @@ def _describe(cube: Cube) -> dict[str, Any]:
         "beam": encode(cube.beam),
         "unit": cube.unit,
         "mask": cube.mask is not None,
+        "noise": cube.noise is not None,
         "rms": cube.rms,
         "stats": None if cube.stats is None else dataclasses.asdict(cube.stats),
         "spectral": encode(cube.spectral),
@@ -778,7 +829,7 @@ def _read_cube(folder: Path, name: str, about: Mapping[str, Any]) -> Cube:
     return Cube(
         read.data.astype(np.dtype(about["dtype"])),
         grid,
-        None if about["beam"] is None else decode(Beam, about["beam"], "beam"),
+        None if about["beam"] is None else decode(PSF, about["beam"], "beam"),
         about["unit"],
         mask,
         about["rms"],
@@ -787,6 +838,7 @@ def _read_cube(folder: Path, name: str, about: Mapping[str, Any]) -> Cube:
         read.header if about["header"] else None,
         tuple(about["flipped"]),
         tuple(about["warnings"]),
+        read.noise if about.get("noise") else None,
     )
 
 

@@ -10,6 +10,9 @@ Lines
     Come from a table of phases. Narrow ones, and widths that vary with radius, are differences of their distribution
     function; narrow ones are spread over the velocities inside their node's cell (exactly, for a velocity that is
     linear there), or they would turn into a comb.
+Channels
+    With edges of their own, or a response that depends on velocity, they have a table of phases for each place along
+    the axis (`kinms.kernels.line.line_rows`): as exact as that of regular ones, and nearly as fast.
 Thickness
     A thick disc is a stack of thin ones, Gauss-Laguerre nodes in the height z, each shifted along the minor axis.
 Warps
@@ -36,7 +39,7 @@ from kinms.grid import CubeGrid
 from kinms.kernels.line import NORMAL
 from kinms.kernels.sky import deposit_plain, deposit_sky
 from kinms.profiles import BrightnessLaw
-from kinms.radial import is_narrow, least_cosine, line_of, planes, radial_tables, ring_tables
+from kinms.radial import Channels, is_narrow, least_cosine, line_of, planes, radial_tables, ring_tables, speed_range
 from kinms.records import FloatArray
 from kinms.sparse import SparseCube
 from kinms.threads import limit, run, spans
@@ -213,6 +216,7 @@ class SkyGrid:
     def __init__(self, disc: Disc, grid: CubeGrid, level: float, heights: int = 1) -> None:
         self.grid, self.level, self.heights = grid, level, heights
         self.x0, self.y0 = _pixel(disc, grid)
+        self.channels = Channels.of(grid)
         # A model and the estimate of its error follow each other, and use the same tables.
         self._last: tuple[Any, Any] = (None, None)
 
@@ -234,7 +238,7 @@ class SkyGrid:
         # Errors of layers partly cancel: a small stack shows it.
         self._deposit(disc, cube, "finer", layers(disc, 2))
         square = smooth.square(cube)
-        scatter = (1.0 - 1.0 / EVERY) * smooth.noise_gain * cube.sums()[2]
+        scatter = (1.0 - 1.0 / EVERY) * smooth.uncorrelated(cube)
         nodes = SAFETY[narrow] * math.sqrt(max(square - scatter, 0.25 * square))
         if narrow:
             # Cells that are long in the disc, as those of steep ones are, err by more than the two rules differ.
@@ -262,7 +266,9 @@ class SkyGrid:
         w0 = disc.flux / light.total() * grid.cell**2 / max(abs(cos_i), 1e-6) / grid.dv
         u0 = (disc.v_sys - grid.velocity_edges[0]) / grid.dv
         scales = per_pixel / grid.cell, sin_i / grid.dv, u0
-        tables = radial, harmonics, rings, widths, scales, line_of(disc, grid), w0
+        reach = speed_range(radial, harmonics, scales[1]) if self.channels.edges.size else 0.0
+        line = line_of(disc, grid, self.channels, (u0 - reach, u0 + reach))
+        tables = radial, harmonics, rings, widths, scales, line, w0
         self._last = disc, tables
         return tables
 
@@ -270,7 +276,7 @@ class SkyGrid:
         grid, narrow = self.grid, is_narrow(disc, self.grid)
         layout = self._nodes(disc, narrow, which)
         radial, harmonics, rings, widths, scales, line, w0 = self._tables(disc)
-        plain = line[0].size > 0 and harmonics.shape[0] == 0 and rings.shape[0] == 0
+        plain = line.table.size > 0 and harmonics.shape[0] == 0 and rings.shape[0] == 0
         threads = 1 if layout.count < SMALL else limit()
         for number, (z, part) in enumerate(stack):
             plane, frame = planes(disc, grid, z)
@@ -286,7 +292,7 @@ class SkyGrid:
                 else:
                     deposit_sky(
                         *target, *nodes, plane, frame, radial, harmonics, rings, widths, *scales, weight, *line,
-                        narrow, NORMAL, clear, *rows,
+                        narrow, NORMAL, tuple(self.channels), clear, *rows,
                     )  # fmt: skip
 
             run(work, spans(grid.ny, threads), threads)

@@ -57,6 +57,16 @@ class SparseCube:
         values: tuple[float, float, float] = sum_blocks(self.flat, self.hull, self.shape, *self.field, self.nv)
         return values
 
+    def weighted_sums(self, weights: FloatArray) -> tuple[float, float]:
+        """Return, over the field, the sums of the values and of their sizes, times ``weights``, shape (nv,)."""
+        inside = self.data[:, self.margin : self.margin + self.ny, self.pad : self.pad + self.nx]
+        total = size = 0.0
+        for k, block in enumerate(inside):
+            part = weights[k * LANES : (k + 1) * LANES]
+            total += float(block.sum(axis=(0, 1), dtype=float)[: part.size] @ part)
+            size += float(np.abs(block).sum(axis=(0, 1), dtype=float)[: part.size] @ part)
+        return total, size
+
     def channels(self) -> FloatArray:
         """Return the field as a dense array, shape (nv, ny, nx)."""
         inside = self.data[:, self.margin : self.margin + self.ny, self.pad : self.pad + self.nx]

@@ -55,6 +55,7 @@ _TYPES: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     FloatArray: ("a list of numbers", _list_of(_is_number)),
     tuple[float, float]: ("a list of two numbers", _list_of(_is_number, 2)),
     tuple[int, int, int]: ("a list of three integers", _list_of(_is_integer, 3)),
+    tuple[tuple[int, int], ...]: ("a list of pairs of integers", _list_of(_list_of(_is_integer, 2))),
 }
 
 
@@ -203,22 +204,30 @@ class Document:
 
     def blame(self, key: Key, names: Iterable[str], error: KinmsError) -> ConfigError | None:
         """Return an error that names the key of the table ``key`` that another error is about; None if it is none."""
-        about = str(error.values.get("name", ""))
-        # "the shape of velocity", "the start of rotation.velocity[2]"
-        guilty = [name for name in names if re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", about)]
-        return self.error((*key, guilty[-1]), str(error)) if guilty else None
+        names = list(names)
+        for about in (error.values.get("what", ""), error.values.get("name", "")):
+            # "the shape of velocity", "the start of rotation.velocity[2]"
+            guilty = [name for name in names if re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", str(about))]
+            if guilty:
+                return self.error((*key, guilty[-1]), str(error))
+        return None
 
     def _convert(self, key: Key, value: Any, allowed: tuple[Any, ...]) -> Any:
-        """Check the type of a value; a table with a ``kind`` becomes a law."""
+        """Check the type of a value; a table becomes a law if it has a ``kind``, else the record that is wanted."""
         kinds = next((self.laws[hint] for hint in allowed if hint in self.laws), None)
         if kinds is not None and isinstance(value, dict):
             return self._law(key, value, kinds)
+        record: Any = next((hint for hint in allowed if dataclasses.is_dataclass(hint)), None)
+        if record is not None and isinstance(value, dict):
+            return self.build(record, key, value)
         known = [_TYPES[hint] for hint in allowed if hint in _TYPES]
         if any(check(value) for _, check in known):
             return value
         expected = [name for name, _ in known]
         if kinds is not None:
             expected.append(f"a table with kind = {' | '.join(kinds)}")
+        if record is not None:
+            expected.append(f"a table with {', '.join(field_types(record))}")
         raise self.error(key, f"is {shorten(value)}; expected {' or '.join(expected)}.")
 
     def _law(self, key: Key, table: Mapping[str, Any], kinds: Mapping[str, type]) -> Any:

@@ -11,7 +11,9 @@ FLOORS = {
     "kinms.errors": 0,
     "kinms.compilation": 0,
     "kinms.records": 1,
+    "kinms.atomic": 1,
     "kinms.threads": 1,
+    "kinms.memory": 1,
     "kinms.kernels": 1,
     "kinms.kernels.line": 1,
     "kinms.kernels.sky": 2,
@@ -20,10 +22,12 @@ FLOORS = {
     "kinms.density_cells": 2,
     "kinms.profiles": 2,
     "kinms.grid": 2,
+    "kinms.lines": 2,
     "kinms.toml_document": 2,
     "kinms.kernels.modes": 3,
-    "kinms.correlation": 3,
-    "kinms.modes": 4,
+    "kinms.psf": 3,
+    "kinms.correlation": 4,
+    "kinms.modes": 5,
     "kinms.flows": 3,
     "kinms.sparse": 3,
     "kinms.legacy_arguments": 3,
@@ -36,15 +40,24 @@ FLOORS = {
     "kinms.engine": 7,
     "kinms.cube": 8,
     "kinms.derivatives": 8,
-    "kinms.noise": 9,
-    "kinms.fits_cards": 9,
+    "kinms.noise": 6,
+    "kinms.smoothing": 7,
+    "kinms.fits_cards": 8,
+    "kinms.fits_rest": 9,
+    "kinms.fits_beams": 9,
     "kinms.fits_file": 9,
     "kinms.fits_spectral": 10,
+    "kinms.fits_noise": 10,
     "kinms.fits_header": 11,
     "kinms.fits_layout": 12,
     "kinms.fits_read": 13,
+    "kinms.fits_made": 11,
     "kinms.fits_write": 13,
     "kinms.fits_survey": 14,
+    "kinms.fits_regrid": 13,
+    "kinms.resampling": 14,
+    "kinms.spectral_cubes": 14,
+    "kinms.info_sheet": 2,
     "kinms.priors": 9,
     "kinms.likelihood": 10,
     "kinms.posterior": 11,
@@ -68,6 +81,16 @@ FLOORS = {
     "kinms.config": 16,
     "kinms.utils": 16,
     "kinms.legacy": 17,
+    "kinms.KinMS": 18,
+    "kinms.KinMS2": 18,
+    "kinms.KinMS_jax": 18,
+    "kinms.selftest": 17,
+    "kinms.compat": 22,
+    "kinms.compat.run": 17,
+    "kinms.compat.changes": 12,
+    "kinms.compat.check": 21,
+    "kinms.compat.stand_ins": 21,
+    "kinms.compat.__main__": 23,
     "kinms.cli": 18,
     "kinms.__main__": 19,
     "kinms": 20,
@@ -76,14 +99,20 @@ FLOORS = {
 # it needs that way, so that help and complaints about a file come at once.
 LAZY = {
     "kinms.plots",
+    "kinms.plot_panels",
     "kinms.fitting",
     "kinms.config",
     "kinms.fits_read",
+    "kinms.fits_made",
     "kinms.fits_write",
     "kinms.fits_survey",
+    "kinms.resampling",
+    "kinms.spectral_cubes",
     "kinms.utils.KinMS_figures",
     "kinms.noise",
 }
+# Methods of a record that stand for functions of higher floors, which know of files: the one way up.
+UPWARDS = {("kinms.cube", "kinms.resampling"), ("kinms.cube", "kinms.spectral_cubes")}
 
 
 def modules():
@@ -127,7 +156,9 @@ def imported(tree, name):
 
 @pytest.mark.parametrize(("name", "path"), list(modules()), ids=lambda x: x if isinstance(x, str) else "")
 def test_imports_go_down(name, path):
-    for target, _ in imported(ast.parse(path.read_text()), name):
+    for target, hidden in imported(ast.parse(path.read_text()), name):
+        if hidden and (name, target) in UPWARDS:
+            continue
         if name.split(".")[0] == target.split(".")[0] == "gastimator_bridge":
             continue
         assert floor(target) < floor(name), f"{name} (floor {floor(name)}) imports {target} (floor {floor(target)})"

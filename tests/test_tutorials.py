@@ -10,6 +10,7 @@ import nbformat
 import numpy as np
 import pytest
 import scipy.stats
+from astropy.io import fits
 from matplotlib.figure import Figure
 from nbclient import NotebookClient
 
@@ -102,6 +103,28 @@ def test_error_bars_tutorial(tmp_path, monkeypatch):
         monkeypatch.setattr(f"kinms.plots.{figure}_figure", lambda *_, **__: Figure())
     assert main(["fit", str(tmp_path / name), "-o", str(tmp_path / "correlated"), "--quiet"]) == 0
     np.testing.assert_array_equal(FitResult.load(tmp_path / "correlated").median, correlated[0])
+
+
+def test_archive_tutorial(tmp_path, monkeypatch):
+    read = "[len(radio.beam.beams), info['line'], float(np.nanmax(optical.noise)), optical.grid.rest_frequency]"
+    of_disc = "[disc.pa, disc.inc, disc.v_sys, disc.rotation.v_max]"
+    expression = f"[{read}, {of_disc}, float(residual.std()), cube.shape, obspars['bunit'], obspars['frame']]"
+    found = execute("04_from_an_archive_to_obspars", expression, tmp_path, monkeypatch)
+    (beams, line, noise, rest), disc, scatter, shape, unit, frame = found
+    assert (beams, line, noise) == (40, "CO(2-1)", 40.0)
+    assert rest == pytest.approx(299792458.0 / 6564.61e-10 / 1.0173, rel=2e-6)  # Halpha in vacuum, NIST
+    assert (shape, unit, frame) == ([48, 48, 90], "Jy/beam", "BARYCENT")
+    # Five errors of a fit to this cube, 0.11 and 0.31 degrees, 0.11 and 0.61 km/s: a guess starts no farther away.
+    for value, truth, error in zip(disc, (120.0, 55.0, 1500.0, 160.0), (0.11, 0.31, 0.11, 0.61), strict=True):
+        assert value == pytest.approx(truth, abs=5.0 * error)
+    assert scatter == pytest.approx(2e-3, rel=0.02)  # the noise that was put in: of some 20000 beams
+
+    # The file beside the notebook mends the same header, and its disc leaves as little.
+    name = "04_from_an_archive_to_obspars.toml"
+    (tmp_path / name).write_text((ROOT / "tutorials" / name).read_text())
+    assert main(["simulate", str(tmp_path / name), "-o", str(tmp_path / "model.fits")]) == 0
+    data, model = (fits.getdata(tmp_path / file) for file in ("broken.fits", "model.fits"))
+    assert np.std(data - model) == pytest.approx(scatter, rel=0.01)
 
 
 def test_the_users_script_runs_with_one_import_changed(tmp_path):

@@ -63,7 +63,9 @@ def taps(source, at, stride, out, to, length, weights, first, last, add):
 
 
 @kernel(fastmath=SUMS)
-def _slant_block(cube, hull, shape, block, slanted, slanted_hull, slanted_rows, spill_y, spill_x, weights, dx, dy):
+def _slant_block(
+    cube, hull, shape, block, slanted, slanted_hull, slanted_rows, spill_y, spill_x, weights, dx, dy, abreast
+):
     """Convolve one block along the lattice direction (dx, dy) into ``slanted``, which has margins of its own.
 
     Beyond the field the result matters too, as far as the later passes reach: without these margins its edges would
@@ -74,19 +76,21 @@ def _slant_block(cube, hull, shape, block, slanted, slanted_hull, slanted_rows, 
     cube, hull, shape : as in `kinms.kernels.sky.deposit_sky`
     block : int
     slanted : ndarray of float32, 1-D
-        One block of (slanted_rows, columns, LANES).
+        One block of (slanted_rows, columns, abreast).
     slanted_hull : ndarray of int64, shape (slanted_rows, 2)
     spill_y, spill_x : int
         Rows that ``slanted`` has before the cube's first; columns of the cube's own margin that may be filled.
     weights : ndarray of float32
         The taps, centred.
+    abreast : int
+        Channels next to each other in memory: LANES of a sparse cube, 1 of a single channel.
     """
     _, rows, columns = shape
     radius = weights.size // 2
-    base = block * rows * columns * LANES
+    base = block * rows * columns * abreast
     for row in range(slanted_rows):
-        to = row * columns * LANES
-        for j in range(slanted_hull[row, 0] * LANES, slanted_hull[row, 1] * LANES):
+        to = row * columns * abreast
+        for j in range(slanted_hull[row, 0] * abreast, slanted_hull[row, 1] * abreast):
             slanted[np.uint64(to + j)] = 0.0
         low, high, first, last = columns, 0, radius + 1, -radius - 1
         for m in range(-radius, radius + 1):
@@ -100,16 +104,16 @@ def _slant_block(cube, hull, shape, block, slanted, slanted_hull, slanted_rows, 
             slanted_hull[row, 0], slanted_hull[row, 1] = columns, 0
             continue
         slanted_hull[row, 0], slanted_hull[row, 1] = low, high
-        at = base + ((row - spill_y) * columns + low) * LANES
-        stride = (dy * columns + dx) * LANES
+        at = base + ((row - spill_y) * columns + low) * abreast
+        stride = (dy * columns + dx) * abreast
         start = at - radius * stride
         taps(
             cube,
             start,
             stride,
             slanted,
-            to + low * LANES,
-            (high - low) * LANES,
+            to + low * abreast,
+            (high - low) * abreast,
             weights,
             first + radius,
             last + radius,
@@ -138,6 +142,7 @@ def _smooth_block(
     data,
     weights,
     sums,
+    abreast,
 ):
     """Convolve one block along y and x and use the result: write it, or compare it with data.
 
@@ -156,15 +161,17 @@ def _smooth_block(
     row_step : int
         1, or with mode 3 the step between the rows that stand for all: the beam leaves nothing between them.
     dense : ndarray of float32, shape (nv, ny, nx)
-    data, weights : ndarray of float32, shape (blocks, ny, nx, LANES)
+    data, weights : ndarray of float32, shape (blocks, ny, nx, abreast)
         Data times their weights, and weights.
     sums : ndarray, shape (2,)
         Added to: sum of w m^2 and of w m d.
+    abreast : int
+        As in `_slant_block`.
     """
     ry, rx = wy.shape[1] // 2, wx.shape[1] // 2
     width = columns + 2 * rx
-    between, last_row = np.zeros(width * LANES, np.float32), np.zeros(nx * LANES, np.float32)
-    lanes = min(LANES, channels - block * LANES)
+    between, last_row = np.zeros(width * abreast, np.float32), np.zeros(nx * abreast, np.float32)
+    lanes = min(abreast, channels - block * abreast)
     square = product = 0.0
     for y in range(0, ny, row_step):
         low, high, first, last = columns, 0, ry + 1, -ry - 1
@@ -176,36 +183,36 @@ def _smooth_block(
         start, stop = max(low - rx, pad) - pad, min(high + rx, pad + nx) - pad
         if high <= low or stop <= start:
             continue
-        length = (high - low) * LANES
-        source = at + ((y + margin - ry) * columns + low) * LANES
-        size = (stop - start) * LANES
+        length = (high - low) * abreast
+        source = at + ((y + margin - ry) * columns + low) * abreast
+        size = (stop - start) * abreast
         # Constants with a type of their own would each have the function compiled once more.
-        fresh, pixel = np.int64(0), np.int64(LANES)
+        fresh, pixel = np.int64(0), np.int64(abreast)
         for k in range(wy.shape[0]):
-            to = (low + rx) * LANES
-            taps(cube, source, columns * LANES, between, to, length, wy[k], first + ry, last + ry, fresh)
-            for x in range(to, (high + rx) * LANES, LANES):
-                for lane in range(lanes, LANES):
+            to = (low + rx) * abreast
+            taps(cube, source, columns * abreast, between, to, length, wy[k], first + ry, last + ry, fresh)
+            for x in range(to, (high + rx) * abreast, abreast):
+                for lane in range(lanes, abreast):
                     between[np.uint64(x + lane)] = 0.0
-            at_x = (start + pad) * LANES
-            taps(between, at_x, pixel, last_row, start * LANES, size, wx[k], fresh, 2 * rx, k)
-        for j in range((low + rx) * LANES, (high + rx) * LANES):
+            at_x = (start + pad) * abreast
+            taps(between, at_x, pixel, last_row, start * abreast, size, wx[k], fresh, 2 * rx, k)
+        for j in range((low + rx) * abreast, (high + rx) * abreast):
             between[np.uint64(j)] = 0.0
         if mode == 0:
             for lane in range(lanes):
-                line = dense[block * LANES + lane, y]
+                line = dense[block * abreast + lane, y]
                 for x in range(start, stop):
-                    line[np.uint64(x)] = last_row[np.uint64(x * LANES + lane)]
+                    line[np.uint64(x)] = last_row[np.uint64(x * abreast + lane)]
         if mode == 1 or mode == 2:
-            of_row = data[block, y].reshape(nx * LANES)
-            weight = weights[block, y].reshape(nx * LANES) if mode == 2 else of_row
-            for j in range(start * LANES, stop * LANES):
+            of_row = data[block, y].reshape(nx * abreast)
+            weight = weights[block, y].reshape(nx * abreast) if mode == 2 else of_row
+            for j in range(start * abreast, stop * abreast):
                 k = np.uint64(j)
                 value = np.float64(last_row[k])
                 product += value * np.float64(of_row[k])
                 square += value * value * (np.float64(weight[k]) if mode == 2 else 1.0)
         else:
-            for j in range(start * LANES, stop * LANES):
+            for j in range(start * abreast, stop * abreast):
                 value = np.float64(last_row[np.uint64(j)])
                 square += value * value
     sums[0] += square * row_step
@@ -215,7 +222,7 @@ def _smooth_block(
 @kernel(fastmath=SUMS)
 def smooth_blocks(
     cube, hull, shape, margin, pad, ny, nx, wy, wx, wd, dx, dy, slanted, slanted_hull, spill_y, spill_x,
-    channels, mode, row_step, dense, data, weights, sums, number, first_block, last_block,
+    channels, mode, row_step, dense, data, weights, sums, number, first_block, last_block, abreast,
 ):  # fmt: skip
     """Convolve blocks ``first_block`` to ``last_block``, each with a row of ``sums``, shape (blocks, 2).
 
@@ -226,13 +233,13 @@ def smooth_blocks(
     """
     _, rows, columns = shape
     for block in range(first_block, last_block):
-        source, at, outline, height, top = cube, block * rows * columns * LANES, hull[block], rows, margin
+        source, at, outline, height, top = cube, block * rows * columns * abreast, hull[block], rows, margin
         if wd.size > 0:
             source, at, outline, height, top = slanted, 0, slanted_hull, rows + 2 * spill_y, margin + spill_y
-            _slant_block(cube, hull, shape, block, slanted, slanted_hull, height, spill_y, spill_x, wd, dx, dy)
+            _slant_block(cube, hull, shape, block, slanted, slanted_hull, height, spill_y, spill_x, wd, dx, dy, abreast)
         _smooth_block(
             source, at, outline, height, columns, top, pad, ny, nx, wy, wx, block + number, channels, mode, row_step,
-            dense, data, weights, sums[block + number],
+            dense, data, weights, sums[block + number], abreast,
         )  # fmt: skip
 
 

@@ -3,6 +3,20 @@
 A Gaussian line of constant width is tabulated at `PHASES` positions within a channel; `add_lines` interpolates
 between two of them for eight channels at a time. Where the width varies with radius, or is so narrow that the spread
 of velocity across a cell of the sky matters, `add_line` takes differences of the line's distribution function.
+
+Velocities come in channels from the lower edge of the first one. Channels of different widths, or lines whose width
+depends on velocity, have a table of their own for each place along the axis (`line_rows`), of the parts between the
+true edges; velocities there are in mean channels, what a kernel needs to know is ``own``:
+
+edges : ndarray, shape (channels + 1,), or (0,)
+    In mean channels, from 0 to ``channels``; empty: channel k goes from k to k + 1 and the other three count for
+    nothing.
+places : ndarray of int32
+    Channel in which each of so many equal pieces of the axis begins; no piece holds two edges.
+gains : ndarray, shape (channels,)
+    Mean width over that of the channel: a voxel is the mean over its channel, the more the narrower that is.
+response : ndarray, shape (channels,), or (0,)
+    1 sigma, in mean channels, of the spectrograph's response in the middle of each channel, linear in between.
 """
 
 from __future__ import annotations
@@ -17,7 +31,19 @@ from numba.extending import intrinsic
 
 from kinms.compilation import kernel
 
-__all__ = ["LANES", "PHASES", "add_line", "add_lines", "lanes_for", "line_table"]
+__all__ = [
+    "LANES",
+    "PHASES",
+    "add_line",
+    "add_line_between",
+    "add_lines",
+    "channel_at",
+    "find_rows",
+    "lanes_for",
+    "line_rows",
+    "line_table",
+    "response_at",
+]
 
 #: Channels to a block of the sparse cube.
 LANES = 8
@@ -25,6 +51,9 @@ LANES = 8
 PHASES = 128
 #: A tabulated line is cut at this many sigma, where a Gaussian has left 4e-6 on either side.
 CUT = 4.6
+
+#: Phases per sigma of their lines, at least; linear interpolation between them errs by 2e-5 at most.
+PHASES_PER_SIGMA = 64
 
 #: The normal distribution function is tabulated out to this many sigma, where it has left 1e-8.
 REACH = 5.6
@@ -84,6 +113,124 @@ def line_table(table, sigma, normal):
             total += table[p, LANES + k]
         for k in range(lanes):
             table[p, LANES + k] /= total
+
+
+@kernel
+def channel_at(u, edges, places):
+    """Return the channel that holds a velocity; beyond the ends channels are one mean channel wide."""
+    # Without a loop, which would make numba count references to the arrays: that takes forty times as long.
+    channels = edges.size - 1
+    if u < 0.0 or u >= channels:
+        return np.int64(math.floor(u))
+    k = np.int64(places[np.uint64(min(np.int64(u * (places.size / channels)), places.size - 1))])
+    return k + 1 if edges[np.uint64(k + 1)] <= u else k
+
+
+@kernel
+def response_at(u, edges, places, response):
+    """Return the width of the response at a velocity: linear between the middles of channels, held at the ends."""
+    last = response.size - 1
+    k = min(max(channel_at(u, edges, places), 0), last)
+    middle = 0.5 * (edges[k] + edges[k + 1])
+    other = k + 1 if u > middle else k - 1
+    if other < 0 or other > last:
+        return response[k]
+    f = (u - middle) / (0.5 * (edges[other] + edges[other + 1]) - middle)
+    return response[k] + f * (response[other] - response[k])
+
+
+@kernel
+def line_rows(low, high, sigma, own, normal):
+    """Tabulate the parts of a line that fall into channels with edges of their own, wherever its centre lies.
+
+    Parameters
+    ----------
+    low, high : float
+        Between which centres, in mean channels.
+    sigma : float
+        1 sigma in mean channels, without the response.
+    own : tuple
+        See above.
+    normal : ndarray
+
+    Returns
+    -------
+    table : ndarray of float32, 1-D
+        As that of `line_table`, but each mean channel, or cell, has rows of its own.
+    lanes : int
+        Channels to a row, less `LANES` zeros on either side.
+    bases : ndarray of int32, shape (cells,)
+        Of each cell: the channel of its rows' first lane.
+    first_cell, phases : int
+        Mean channel of the first cell, and rows to a cell less one.
+    """
+    edges, places, gains, response = own
+    channels = gains.size
+    widest = narrowest = sigma
+    if response.size > 0:
+        widest, narrowest = math.hypot(sigma, response.max()), math.hypot(sigma, response.min())
+    phases = 4
+    while phases * narrowest < PHASES_PER_SIGMA:
+        phases *= 2
+    # Beyond these cells nothing reaches the channels: a centre that lies there is as good as one at their end.
+    beyond = math.ceil(CUT * widest) + 1.0
+    first_cell = math.floor(min(max(low, -beyond), channels + beyond - 1.0))
+    last_cell = math.floor(min(max(high, np.float64(first_cell)), channels + beyond - 1.0))
+    cells = last_cell - first_cell + 1
+    width = np.full(cells * (phases + 1), sigma)
+    bases = np.empty(cells, np.int32)
+    lanes = 1
+    for cell in range(cells):
+        most = sigma
+        for p in range(phases + 1):
+            if response.size > 0:
+                centre = first_cell + cell + p / phases
+                s = math.hypot(sigma, response_at(centre, edges, places, response))
+                width[cell * (phases + 1) + p] = s
+                most = max(most, s)
+        bases[cell] = channel_at(first_cell + cell - CUT * most, edges, places)
+        lanes = max(lanes, channel_at(first_cell + cell + 1.0 + CUT * most, edges, places) - bases[cell] + 1)
+    table = np.zeros((width.size, lanes + 2 * LANES), np.float32)
+    whole = 1.0 - 2.0 * _normal_cdf(-CUT, normal)
+    cubics, parts = normal.reshape(normal.size), np.empty(lanes + 1)
+    for row in range(width.size):
+        cell = row // (phases + 1)
+        centre = first_cell + cell + (row - cell * (phases + 1)) / phases
+        inverse = 1.0 / width[row]
+        first, stop = max(np.int64(bases[cell]), 0), min(np.int64(bases[cell]) + lanes, channels)
+        if first >= stop:
+            continue
+        for i_ in range(stop + 1 - first):
+            i = np.uint64(i_)
+            # As `_normal_cdf`, in a form that the compiler vectorises, of a Gaussian that ends at `CUT`.
+            t = (min(max((edges[np.uint64(first) + i] - centre) * inverse, -CUT), CUT) + REACH) * _INTERVALS_PER_SIGMA
+            piece = np.floor(t)
+            f, j = t - piece, np.uint64(4) * np.uint64(np.int32(piece))
+            above = cubics[j + np.uint64(3)] * f + cubics[j + np.uint64(2)]
+            parts[i] = (above * f + cubics[j + np.uint64(1)]) * f + cubics[j]
+        at = LANES + first - np.int64(bases[cell])
+        for k in range(stop - first):
+            table[row, at + k] = (parts[k + 1] - parts[k]) * gains[first + k] / whole
+    return table.reshape(table.size), lanes, bases, first_cell, phases
+
+
+@kernel
+def find_rows(u, w, n, step, bases, first_cell, phases, row, first, a, b):
+    """Find lines in the table of `line_rows`, for `add_lines`: table row, first channel, two weights."""
+    low, high = np.float64(first_cell), first_cell + bases.size - 1e-9
+    last, wide = np.int32(bases.size - 1), np.int32(step)
+    rows, start = np.int32(phases + 1), np.int32(first_cell)
+    for i_ in range(n):
+        i = np.uint64(i_)
+        v = min(max(u[i], low), high)
+        whole = np.floor(v)
+        phase = (v - whole) * phases
+        p = np.floor(phase)
+        cell = min(max(np.int32(whole) - start, np.int32(0)), last)
+        first[i] = bases[np.uint64(cell)]
+        row[i] = (cell * rows + np.int32(p)) * wide + LANES
+        b[i] = w[i] * (phase - p)
+        a[i] = w[i] - w[i] * (phase - p)
 
 
 @intrinsic
@@ -225,6 +372,24 @@ def _trapezoid_cdf(x, a, b):
 
 
 @kernel
+def _settle(s, a, b):
+    """Return the width of a line and of its two boxes (a >= b), those set to zero that make no difference."""
+    if a < b:
+        a, b = b, a
+    # Widths below a millionth of a channel are none: differences of distribution functions would lose their digits.
+    if s < 1e-6:
+        s = 0.0
+    if a < 1e-6:
+        a = b = 0.0
+    # A box much narrower than the Gaussian only adds its variance (the next term is below 1e-5).
+    if a < 0.3 * s:
+        s, a, b = math.sqrt(s * s + (a * a + b * b) / 12.0), 0.0, 0.0
+    elif b < 0.3 * s:
+        s, b = math.sqrt(s * s + b * b / 12.0), 0.0
+    return s, a, b
+
+
+@kernel
 def add_line(cube, at, stride, channels, u, s, a, b, w, table):
     """Add one line to a pixel of the flattened sparse cube; return its first and last channel (last < first: none).
 
@@ -239,18 +404,7 @@ def add_line(cube, at, stride, channels, u, s, a, b, w, table):
     a, b : float
         Full widths (channels) of the two boxes over which the velocity spreads inside the node's cell.
     """
-    if a < b:
-        a, b = b, a
-    # Widths below a millionth of a channel are none: differences of distribution functions would lose their digits.
-    if s < 1e-6:
-        s = 0.0
-    if a < 1e-6:
-        a = b = 0.0
-    # A box much narrower than the Gaussian only adds its variance (the next term is below 1e-5).
-    if a < 0.3 * s:
-        s, a, b = math.sqrt(s * s + (a * a + b * b) / 12.0), 0.0, 0.0
-    elif b < 0.3 * s:
-        s, b = math.sqrt(s * s + b * b / 12.0), 0.0
+    s, a, b = _settle(s, a, b)
     if s == 0.0:
         # Without dispersion most lines lie in one channel or two.
         reach = 0.5 * (a + b)
@@ -270,5 +424,27 @@ def add_line(cube, at, stride, channels, u, s, a, b, w, table):
     for k in range(first, last + 1):
         above = 1.0 if k == high else _line_cdf(k + 1.0 - u, s, a, b, table)
         cube[at + (k // LANES) * stride + k % LANES] += w * (above - below)
+        below = above
+    return first, last
+
+
+@kernel
+def add_line_between(cube, at, stride, u, s, a, b, w, table, edges, places, gains):
+    """As `add_line` does, for channels with edges of their own, see above; there are as many as ``gains``."""
+    s, a, b = _settle(s, a, b)
+    channels = gains.size
+    reach = REACH * s + 0.5 * (a + b)
+    low = channel_at(max(u - reach, -1.0), edges, places)
+    high = channel_at(min(u + reach, channels + 1.0), edges, places)
+    first, last = max(low, 0), min(high, channels - 1)
+    below = 0.0
+    if low < 0:
+        below = _trapezoid_cdf(-u, a, b) if s == 0.0 else _line_cdf(-u, s, a, b, table)
+    for k in range(first, last + 1):
+        above = 1.0
+        if k < high:
+            x = edges[k + 1] - u
+            above = _trapezoid_cdf(x, a, b) if s == 0.0 else _line_cdf(x, s, a, b, table)
+        cube[at + (k // LANES) * stride + k % LANES] += w * gains[k] * (above - below)
         below = above
     return first, last

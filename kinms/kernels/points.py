@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from kinms.compilation import kernel
-from kinms.kernels.line import LANES, PHASES, add_line, add_lines
+from kinms.kernels.line import LANES, PHASES, add_line, add_line_between, add_lines, find_rows, response_at
 
 __all__ = ["invert_cumulative", "place_points", "scatter"]
 
@@ -61,8 +61,9 @@ def _beyond(t):
 
 @kernel
 def scatter(
-    cube, hull, shape, margin, pad, ny, nx, channels, x, y, u, sigma, weight, width, line, lanes, reach, normal
-):
+    cube, hull, shape, margin, pad, ny, nx, channels, x, y, u, sigma, weight, width, line, lanes, reach, bases,
+    first_cell, phases, normal, own,
+):  # fmt: skip
     """Add points to a sparse cube, each to its pixel and, near its edges, to the neighbours.
 
     The share of a neighbour is the part that a hat-shaped spot ``width`` pixels wide has beyond the edge: it makes
@@ -71,7 +72,7 @@ def scatter(
 
     Parameters
     ----------
-    cube, hull, shape, margin, pad, channels, line, lanes, reach, normal
+    cube, hull, shape, margin, pad, channels, line, lanes, reach, bases, first_cell, phases, normal, own
         As for `kinms.kernels.sky.deposit_sky`; ``line`` is empty where widths differ or are narrow.
     ny, nx : int
         The field.
@@ -89,6 +90,9 @@ def scatter(
     spare = lanes // 2 - reach
     room = 0.0 if width == 0.0 else 1.0
     fade = 2.0 / min(width, 1.0) if width > 0.0 else 0.0
+    edges, places, gains, response = own
+    # The line at hand, alone in a list, for `find_rows`.
+    one, unit = np.empty(1), np.ones(1)
     for i in range(x.size):
         column, line_of = math.floor(x[i] + 0.5), math.floor(y[i] + 0.5)
         if not (-room <= column < nx + room and -room <= line_of < ny + room) or weight[i] == 0.0:
@@ -104,7 +108,12 @@ def scatter(
             part *= _beyond((-0.5 - y[i]) * fade) * _beyond((y[i] - ny + 0.5) * fade)
         share_x[1], share_y[1] = 1.0 - share_x[0] - share_x[2], 1.0 - share_y[0] - share_y[2]
         k, p, phase = 0, 0, 0.0
-        if line.size > 0:
+        s = sigma[i]
+        if line.size > 0 and bases.size > 0:
+            one[0] = u[i]
+            find_rows(one, unit, 1, step, bases, first_cell, phases, row, first, a, b)
+            p, k, phase = np.int64(row[0]), np.int64(first[0]), np.float64(b[0])
+        elif line.size > 0:
             v = u[i] - 0.5
             if not (-lanes < v < channels + lanes):
                 continue
@@ -112,6 +121,9 @@ def scatter(
             phase = (v - whole) * PHASES
             p, k = int(phase), int(whole) - (lanes // 2 - 1)
             phase -= p
+            p = p * step + LANES
+        elif response.size > 0:
+            s = math.hypot(s, response_at(u[i], edges, places, response))
         first_block, last_block = max((k + spare) // LANES, 0), min((k + lanes - 1 - spare) // LANES, blocks - 1)
         for m in range(3):
             if share_y[m] == 0.0:
@@ -124,7 +136,7 @@ def scatter(
                 c = int(column) + pad + n - 1
                 at = (r * columns + c) * LANES
                 if line.size > 0:
-                    row[n], first[n] = p * step + LANES, k
+                    row[n], first[n] = p, k
                     a[n], b[n] = w * (1.0 - phase), w * phase
                     for block in range(first_block, last_block + 1):
                         hull[block, r, 0] = min(hull[block, r, 0], c)
@@ -132,7 +144,12 @@ def scatter(
                         there = at + block * stride
                         add_lines(cube, there, line, step, lanes, block * LANES, row, first, a, b, n, n + 1)
                 else:
-                    low, high = add_line(cube, at, stride, channels, u[i], sigma[i], 0.0, 0.0, w, normal)
+                    if edges.size > 0:
+                        low, high = add_line_between(
+                            cube, at, stride, u[i], s, 0.0, 0.0, w, normal, edges, places, gains
+                        )
+                    else:
+                        low, high = add_line(cube, at, stride, channels, u[i], s, 0.0, 0.0, w, normal)
                     if high >= low:
                         for block in range(low // LANES, high // LANES + 1):
                             hull[block, r, 0] = min(hull[block, r, 0], c)

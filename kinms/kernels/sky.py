@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from kinms.compilation import kernel
-from kinms.kernels.line import LANES, PHASES, add_line, add_lines
+from kinms.kernels.line import LANES, PHASES, add_line, add_line_between, add_lines, channel_at, find_rows, response_at
 
 __all__ = ["deposit_plain", "deposit_sky", "radial_steps"]
 
@@ -127,8 +127,9 @@ def _same_rules(rules, y, other):
 
 @kernel
 def _plain_row(
-    x, dy, weight, n, y, plane, radial, per_arcsec, per_kms, u0, w0, channels, lanes, step, t, c, s, v, row, first, a, b
-):
+    x, dy, weight, n, y, plane, radial, per_arcsec, per_kms, u0, w0, channels, lanes, step, bases, first_cell, phases,
+    t, c, s, v, row, first, a, b,
+):  # fmt: skip
     """Lines of a row of nodes where the disc only rotates, for `add_lines`: table row, first channel, two weights.
 
     ``t``, ``c``, ``s`` and ``v`` are room to work in.
@@ -151,6 +152,13 @@ def _plain_row(
         at = np.uint64(4 * k)
         s[i] = table[at] + f * table[at + np.uint64(1)]
         v[i] = table[at + np.uint64(2)] + f * table[at + np.uint64(3)]
+    if bases.size > 0:
+        for i_ in range(n):
+            i = np.uint64(i_)
+            v[i] = v[i] * c[i] * per_kms + u0
+            s[i] *= weight[i] * w0
+        find_rows(v, s, n, step, bases, first_cell, phases, row, first, a, b)
+        return
     # Lines wholly outside of the channels are parked just beyond them.
     low, high = -0.5 * lanes, channels + 0.5 * lanes
     half, width = np.int32(lanes // 2 - 1), np.int32(step)
@@ -255,6 +263,34 @@ def _split_lines(u, w, sigma, across_x, across_y, n, channels, row, first, a, b)
         row[i] = np.int32(low)
         first[i] = np.int32(1) if sigma[i] > 1e-6 or centre + outer > low + 2.0 else np.int32(0)
         a[i], b[i] = w[i] * below, w[i] * (1.0 - below)
+
+
+@kernel
+def _split_unequal(u, w, sigma, across_x, across_y, n, channels, edges, places, gains, row, first, a, b):
+    """As `_split_lines` does, for channels with edges of their own."""
+    for i in range(n):
+        wide, narrow = max(across_x[i], across_y[i], 1e-9), min(across_x[i], across_y[i])
+        outer, inner = 0.5 * (wide + narrow), 0.5 * (wide - narrow)
+        centre = min(max(u[i], -2.0), channels + 2.0)
+        low = channel_at(centre - outer, edges, places)
+        end = edges[low + 1] if 0 <= low < channels else low + 1.0
+        beyond_end = edges[low + 2] if 0 <= low + 1 < channels else end + 1.0
+        x = end - centre
+        y = min(abs(x), outer)
+        flank = (outer - y) * (outer - y) / (2.0 * wide * max(narrow, 1e-9))
+        beyond = 0.5 - y / wide if y <= inner else flank
+        below = 1.0 - beyond if x > 0.0 else beyond
+        row[i] = np.int32(low)
+        first[i] = np.int32(1) if sigma[i] > 1e-6 or centre + outer > beyond_end else np.int32(0)
+        a[i] = w[i] * below * (gains[low] if 0 <= low < channels else 0.0)
+        b[i] = w[i] * (1.0 - below) * (gains[low + 1] if 0 <= low + 1 < channels else 0.0)
+
+
+@kernel
+def _add_response(u, sigma, n, edges, places, response):
+    """Widen lines by the spectrograph's response where they are."""
+    for i in range(n):
+        sigma[i] = math.hypot(sigma[i], response_at(u[i], edges, places, response))
 
 
 @kernel
@@ -440,11 +476,12 @@ def _add_tabled(cube, hull, line, shape, margin, pad, y, left, right, before, en
 @kernel
 def _add_others(
     cube, hull, shape, margin, pad, channels, y, left, right, before, end, u, sigma, across_x, across_y, w,
-    row, first, a, b, normal,
+    row, first, a, b, normal, edges, places, gains,
 ):  # fmt: skip
     """Add a row's lines, split between two channels or from their distribution function, to their pixels."""
     _, rows, columns = shape
     stride = rows * columns * LANES
+    own = edges.size > 0
     start = np.int64(0)
     for column in range(left, right):
         stop = end[column] - before
@@ -459,6 +496,10 @@ def _add_others(
                 if 0 <= high < channels:
                     cube[at + (high >> 3) * stride + (high & 7)] += b[i]
                 low, high = max(low, 0), min(high, channels - 1)
+            elif own:
+                low, high = add_line_between(
+                    cube, at, stride, u[i], sigma[i], across_x[i], across_y[i], w[i], normal, edges, places, gains
+                )  # fmt: skip
             else:
                 low, high = add_line(cube, at, stride, channels, u[i], sigma[i], across_x[i], across_y[i], w[i], normal)
             lowest, highest = min(lowest, low), max(highest, high)
@@ -472,7 +513,8 @@ def _add_others(
 @kernel
 def deposit_plain(
     cube, hull, shape, margin, pad, channels, rules, rule_start, tx, ty, tw, tsize,
-    plane, radial, per_arcsec, per_kms, u0, w0, line, lanes, reach, clear, first_row, last_row,
+    plane, radial, per_arcsec, per_kms, u0, w0, line, lanes, reach, bases, first_cell, phases, clear,
+    first_row, last_row,
 ):  # fmt: skip
     """As `deposit_sky` does, for a disc that only rotates and lines from a table.
 
@@ -496,7 +538,7 @@ def deposit_plain(
             continue
         _plain_row(
             x[before:], dy[before:], weight[before:], n, y, plane, radial, per_arcsec, per_kms, u0, w0, channels, lanes,
-            lanes + 2 * LANES, t, c, s, v, row, first, a, b,
+            lanes + 2 * LANES, bases, first_cell, phases, t, c, s, v, row, first, a, b,
         )  # fmt: skip
         _add_tabled(cube, hull, line, shape, margin, pad, y, left, right, before, end, lanes, reach, row, first, a, b)
 
@@ -504,8 +546,8 @@ def deposit_plain(
 @kernel
 def deposit_sky(
     cube, hull, shape, margin, pad, channels, rules, rule_start, tx, ty, tw, tsize,
-    plane, frame, radial, harmonics, rings, widths, per_arcsec, per_kms, u0, w0, line, lanes, reach, follow, normal,
-    clear, first_row, last_row,
+    plane, frame, radial, harmonics, rings, widths, per_arcsec, per_kms, u0, w0, line, lanes, reach, bases,
+    first_cell, phases, follow, normal, own, clear, first_row, last_row,
 ):  # fmt: skip
     """Add a thin disc to the rows ``first_row`` to ``last_row`` of a sparse cube.
 
@@ -542,11 +584,16 @@ def deposit_sky(
         Table of the line; empty where its distribution function is to be used.
     lanes, reach : int
         Of that table; channels on either side of its middle that hold anything.
+    bases, first_cell, phases
+        Where the table is that of `kinms.kernels.line.line_rows`: see there. Without bases it is `line_table`'s.
     follow : bool
         Whether lines are spread over the velocities inside their cell.
+    own : tuple
+        Of channels with edges of their own, see `kinms.kernels.line`.
     clear : bool
         Whether to begin with empty rows.
     """
+    edges, places, gains, response = own
     most = _most_nodes(rules, rule_start, first_row, last_row)
     x, dy, weight, size = np.empty(most), np.empty(most), np.empty(most), np.empty(most)
     u, w, sigma, across_x, across_y = np.empty(most), np.empty(most), np.empty(most), np.empty(most), np.empty(most)
@@ -584,10 +631,21 @@ def deposit_sky(
                 follow, u, w, sigma, across_x, across_y,
             )  # fmt: skip
         if line.size == 0:
-            _split_lines(u, w, sigma, across_x, across_y, n, channels, row, first, a, b)
+            if response.size > 0:
+                _add_response(u, sigma, n, edges, places, response)
+            if edges.size > 0:
+                _split_unequal(u, w, sigma, across_x, across_y, n, channels, edges, places, gains, row, first, a, b)
+            else:
+                _split_lines(u, w, sigma, across_x, across_y, n, channels, row, first, a, b)
             _add_others(
                 cube, hull, shape, margin, pad, channels, y, left, right, before, end, u, sigma, across_x, across_y, w,
-                row, first, a, b, normal,
+                row, first, a, b, normal, edges, places, gains,
+            )  # fmt: skip
+            continue
+        if bases.size > 0:
+            find_rows(u, w, n, lanes + 2 * LANES, bases, first_cell, phases, row, first, a, b)
+            _add_tabled(
+                cube, hull, line, shape, margin, pad, y, left, right, before, end, lanes, reach, row, first, a, b
             )  # fmt: skip
             continue
         for i in range(n):

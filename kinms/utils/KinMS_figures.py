@@ -115,6 +115,7 @@ class KinMS_plotter:
         self.rms = check_scalar("rms", rms, minimum=0.0)
         self.rmsfac = check_scalar("rmsfac", rmsfac, minimum=0.0)
         self.figure: Figure | None = None
+        self.mask: np.ndarray | None = None  # of f, as makeplots used it: fitters count the detected voxels with it
 
     def makeplots(
         self, block: bool = True, plot2screen: bool = True, overrad: Any = None, overvrad: Any = None, **kwargs: Any
@@ -166,13 +167,15 @@ class KinMS_plotter:
         nx, ny, nv = self.f.shape
         grid = CubeGrid((nv, ny, nx), self.cellsize, self.dv)
         data = Cube(self.f.T, grid, self.beamsize)
+        mask = self._mask(data)
+        self.mask = mask.T
         return summary_figure(
             data,
             None if self.overcube is None else data.replace(data=self.overcube.T),
             pa=self.posang,
             slit=None if self.pvdthick is None else 2.0 * self.pvdthick * self.cellsize,
             rms=self.rms or None,
-            mask=self._mask(data),
+            mask=mask,
             title=self.title if isinstance(self.title, str) else None,
             figure=figure,
         )

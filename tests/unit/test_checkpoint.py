@@ -1,5 +1,6 @@
 """Checkpoints: the ledger itself, content hashes, and runs that are killed, stopped, resumed and refused."""
 
+import contextlib
 import errno
 import json
 import os
@@ -16,6 +17,7 @@ from scipy import stats
 
 import kinms.checkpoint
 import kinms.fitting
+from kinms.atomic import replacing
 from kinms.checkpoint import CheckpointWarning, Ledger, clear, digest, exists, read_identity
 from kinms.cli import main
 from kinms.cube import Sampling, simulate
@@ -177,16 +179,17 @@ def test_folder_that_vanishes_comes_back(tmp_path):
 
 
 def full_disk(monkeypatch, when=lambda: True):
-    """A disk that takes half of what is written, and then no more."""
-    sync = os.fsync
+    """A disk that takes half of what is written to the checkpoint, and then no more."""
 
-    def fail(number):
-        if when():
-            os.ftruncate(number, os.fstat(number).st_size // 2)
-            raise OSError(errno.ENOSPC, "No space left on device")
-        sync(number)
+    @contextlib.contextmanager
+    def fail(path):
+        with replacing(path) as part:
+            yield part
+            if when():
+                os.truncate(part, os.path.getsize(part) // 2)
+                raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(kinms.checkpoint.os, "fsync", fail)
+    monkeypatch.setattr(kinms.checkpoint, "replacing", fail)
 
 
 def test_full_disk_is_said_once_and_nothing_is_lost(tmp_path, monkeypatch):

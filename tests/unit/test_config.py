@@ -29,6 +29,7 @@ from kinms.profiles import (
     TableCurve,
     TableProfile,
 )
+from kinms.psf import DoubleGaussian, ImagePSF, Moffat
 
 # The example of the documentation; the line numbers below count from [data] = 1.
 EXAMPLE = """\
@@ -267,7 +268,7 @@ def test_one_element_of_an_array_is_free(written):
             19,
             "allowed: burn, chains, checkpoint, flux, inflate, likelihood, method, processes, seed, steps.",
         ),
-        ("cube =", "path =", "data.path", 2, "allowed: centre, convention, cube, gain, hdu, mask, rest_frequency,"),
+        ("cube =", "path =", "data.path", 2, "allowed: box, centre, common_beam, convention, crop_to_mask, cube, "),
         ("pa = {", "pq = {", "free.pq", 15, "parameter 'pq' is not known; allowed: east, "),
         ('velocity" =', 'velocty" =', "free.rotation.velocty", 16, "Did you mean 'rotation.velocity'?"),
         ("uniform = [0, 360]", "flat = [0, 360]", "free.pa", 15, "allowed: uniform, normal, truncated_normal,"),
@@ -349,6 +350,32 @@ def test_errors_name_line_key_and_what_is_allowed(written, old, new, key, line, 
         ("[beam]\nbmaj = 0.0", "beam.bmaj", 7, "expected > 0."),
         ("[beam]\nbmaj = 3.0\nbmin = 4.0", "beam.bmin", 8, "at most bmaj (3)"),
         ("[beam]\nbmin = 3.0", "beam.bmaj", 6, "is missing; needed here: bmaj."),
+        ("[beam]\nkind = 'moffet'\nfwhm = 1", "beam.kind", 7, "Did you mean 'moffat'?"),
+        ("[beam]\nkind = 'moffat'\nfwhm = 1", "beam.beta", 6, "is missing; needed here: fwhm, beta."),
+        ("[beam]\nkind = 'moffat'\nfwhm = 1\nbeta = 0.9", "beam.beta", 9, "beta is 0.9; expected > 1"),
+        ("[beam]\nkind = 'moffat'\nfwhm = 1\nbeta = 2\nbmaj = 1", "beam.bmaj", 10, "allowed: axis_ratio, beta, fwhm,"),
+        (
+            "[beam]\nkind = 'double_gaussian'\nfraction = 0.3\ncore = { bmaj = 0 }\nwide = { bmaj = 2 }",
+            "beam.core.bmaj",
+            9,
+            "bmaj is 0; expected > 0.",
+        ),
+        (
+            "[beam]\nkind = 'double_gaussian'\nfraction = 0.3\ncore = 1.0\nwide = { bmaj = 2 }",
+            "beam.core",
+            9,
+            "is 1.0; expected a table with bmaj, bmin, bpa.",
+        ),
+        ("[beam]\nkind = 'image'\npath = 'none.fits'", "beam.path", 8, "there is no file"),
+        (
+            "[data]\ncube = 'a.fits'\nmask = 'm.fits'\ngain = 'g.fits'\ncrop_to_mask = true",
+            "data.crop_to_mask",
+            10,
+            "does not cut the gain: give centre and size instead.",
+        ),
+        ("[data]\ncube = 'a.fits'\nbox = [[0, 4], [0, 4.5]]", "data.box", 8, "expected a list of pairs of integers."),
+        ("[data]\ncube = 'a.fits'\nline = 21", "data.line", 8, "is 21; expected a string."),
+        ("[data]\ncube = 'a.fits'\nred_shift = 0.1", "data.red_shift", 8, "Did you mean 'redshift'?"),
         ("[noise]\nseed = 3", "noise.rms", 6, "is missing; needed here: rms."),
         ("[sampling]\npoint = 3", "sampling.point", 7, "Did you mean 'points'?"),
         ("[sampling]\npoints = 3.0", "sampling.points", 7, "expected an integer."),
@@ -554,14 +581,82 @@ def test_no_data_table(written):
 def test_beam_is_supplied_or_replaced(written, mock_cube, tmp_path):
     write_cube(tmp_path / "nobeam.fits", mock_cube.replace(beam=None, unit="Jy/pixel"))
     config = load(written(with_data('cube = "nobeam.fits"', "[beam]", "bmaj = 5.0")))
-    with pytest.warns(KinmsWarning, match="beam"):
-        assert config.read_data().beam == Beam(5.0)
+    assert config.read_data().beam == Beam(5.0)  # without a warning that there is none
+    with pytest.warns(KinmsWarning, match="no beam"):
+        load(written(with_data('cube = "nobeam.fits"'))).read_data()
     config = load(written(with_data('cube = "mock.fits"', "[beam]", "bmaj = 5.0")))
     said = r"\[beam\] replaces the beam of the file, 4 x 3 arcsec at PA 20 deg\."
     with pytest.warns(KinmsWarning, match=said):
         assert config.read_data().beam == Beam(5.0)
     config = load(written(with_data('cube = "mock.fits"', "[beam]", "bmaj = 4.0", "bmin = 3.0", "bpa = 200.0")))
     assert config.read_data().beam == Beam(4.0, 3.0, 200.0)
+
+
+def test_beams_that_are_no_gaussian(written, mock_cube, tmp_path):
+    tables = {
+        Moffat(
+            0.8, 2.6, axis_ratio=0.9, pa=20.0
+        ): "kind = 'moffat'\nfwhm = 0.8\nbeta = 2.6\naxis_ratio = 0.9\npa = 20.0",
+        DoubleGaussian(Beam(3.0, 2.0, 10.0), Beam(6.0), 0.25): (
+            "kind = 'double_gaussian'\nfraction = 0.25\ncore = { bmaj = 3.0, bmin = 2.0, bpa = 10.0 }\n"
+            "[beam.wide]\nbmaj = 6.0"
+        ),
+        Beam(4.0, 3.0, 20.0): "kind = 'gaussian'\nbmaj = 4.0\nbmin = 3.0\nbpa = 20.0",
+    }
+    for beam, table in tables.items():
+        config = load(written(with_data('cube = "mock.fits"', "[beam]", table)))
+        assert config.beam == beam
+    image = np.zeros((15, 15))
+    image[6:9, 6:9] = [[1, 2, 1], [2, 4, 2], [1, 2, 1]]
+    fits.writeto(tmp_path / "psf.fits", image)
+    config = load(written(with_data('cube = "mock.fits"', "[beam]", "kind = 'image'\npath = 'psf.fits'\ncell = 0.5")))
+    assert config.beam == ImagePSF(image, 0.5)
+    assert (tmp_path / "psf.fits").resolve() in config.inputs()
+    with pytest.warns(KinmsWarning, match=r"\[beam\] replaces the beam of the file"):
+        assert config.read_data().beam == config.beam
+    with pytest.raises(ConfigError, match=r"line 11: beam\.path: CDELT\S*: "):
+        load(written(with_data('cube = "mock.fits"', "[beam]", "kind = 'image'\npath = 'psf.fits'")))
+
+
+def test_the_line_is_named(written, mock_cube, tmp_path):
+    """A frequency axis without a rest value: HI seen at 1.4 GHz, whose velocities count from its redshift."""
+    header = fits.getheader(tmp_path / "mock.fits")
+    del header["RESTFRQ"]
+    hertz = 1420405751.77 / 1.0145
+    header.update({"CTYPE3": "FREQ", "CUNIT3": "Hz", "CRVAL3": hertz, "CDELT3": -5e4, "CRPIX3": 7.0, "VELREF": 258})
+    fits.writeto(tmp_path / "hi.fits", mock_cube.data, header)
+    config = load(written(with_data('cube = "hi.fits"')))
+    with pytest.raises(HeaderError, match="RESTFRQ"):
+        config.read_data()
+    lines = [
+        'cube = "hi.fits"',
+        'line = "HI"',
+        "redshift = 0.0145",
+        'convention = "optical"',
+        "box = [[2, 9], [0, 16], [3, 12]]",
+    ]
+    cube = load(written(with_data(*lines))).read_data()
+    assert cube.grid.shape == (7, 16, 9)
+    # The seventh channel of the file has the line at this redshift: channel 4 of those kept.
+    assert cube.grid.velocities[4] == pytest.approx(0.0, abs=1e-3)
+    np.testing.assert_array_equal(cube.data, mock_cube.data[2:9, :, 3:12])
+    config = load(written(with_data('cube = "hi.fits"', 'line = "HII"')))
+    with pytest.raises(ConfigError, match=r"line 9: data\.line: line 'HII' is not known"):
+        config.read_data()
+
+
+def test_the_variance_is_wanted_or_not(written, mock_cube, tmp_path):
+    header = fits.getheader(tmp_path / "mock.fits")
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU(mock_cube.data, header, name="DATA")]
+    hdus.append(fits.ImageHDU(np.full(mock_cube.data.shape, 0.01), header, name="STAT"))
+    hdus[2].header["BUNIT"] = "(Jy/beam)**2"
+    fits.HDUList(hdus).writeto(tmp_path / "ifu.fits")
+    for line, expected in (("hdu = 1", 0.1), ("variance = 2", 0.1), ("variance = false", None)):
+        cube = load(written(with_data('cube = "ifu.fits"', line))).read_data()
+        if expected is None:
+            assert cube.noise is None
+        else:
+            np.testing.assert_allclose(cube.noise, expected)
 
 
 def test_naming_leaves_other_errors_alone(written):

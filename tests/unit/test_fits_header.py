@@ -1,17 +1,21 @@
 """What headers mean: velocities in every convention, beams wherever they hide, and what is refused."""
 
 import pickle
+import re
 import warnings
 
 import numpy as np
 import pytest
+import radio_beam
 from astropy import units as u
 from astropy.io import fits
+from astropy.wcs import WCS
 from fits_files import REST, C, header, numbers, write
 
-from kinms.errors import HeaderError, KinmsWarning
+from kinms.errors import HeaderError, InputError, InputTypeError, KinmsWarning, UnknownNameError
 from kinms.fits_layout import read_header
 from kinms.fits_read import read_cube
+from kinms.fits_spectral import frequency_ratio
 from kinms.fits_survey import describe
 
 
@@ -74,6 +78,8 @@ def test_undeclared_frequencies_are_radio_and_the_reader_says_so(tmp_path):
         ({"CTYPE3": "VELOCITY"}, "radio", ""),
         ({"CTYPE3": "VOPT"}, "optical", ""),
         ({"CTYPE3": "VELO", "VELREF": 259}, "radio", "TOPOCENT"),
+        ({"CTYPE3": "VELO-HEL", "LTYPE": "velocity"}, "radio", "BARYCENT"),
+        ({"CTYPE3": "VELO-LSR", "LTYPE": "felocity"}, "optical", "LSRK"),
     ],
 )
 def test_velocity_axes_keep_their_numbers(cards, convention, frame):
@@ -172,26 +178,95 @@ def test_logarithmic_wavelengths():
     np.testing.assert_allclose(np.diff(np.log(1.0 + layout.velocities / C)), 2.302585e-4, rtol=1e-9)
 
 
-def test_a_wide_band_reports_how_far_it_is_from_regular(tmp_path):
+def test_a_wide_band_gets_exact_edges(tmp_path):
     head = frequencies(NAXIS3=201, CDELT3=-5e7, VELREF=1)
     path = write(tmp_path / "wide.fits", np.zeros((201, 8, 9), dtype=np.float32), head)
-    with pytest.warns(
-        KinmsWarning, match=r"channels are not equally wide in velocity: up to \S+ channels off"
-    ) as caught:
-        cube = read_cube(path)
-    f = REST / 1.05 - 5e7 * np.arange(201)
-    v = C * (REST / f - 1.0)
-    assert cube.grid.v_ref == pytest.approx(v[100], rel=1e-12)
-    assert cube.grid.dv == pytest.approx((v[-1] - v[0]) / 200, rel=1e-12)
-    off = np.abs(cube.grid.velocities - v).max() / cube.grid.dv
-    told = float(str(caught[0].message).split("up to ")[1].split()[0])
-    assert told == pytest.approx(off, rel=0.05)
-    said = describe(cube)
-    assert (said["v_min_kms"], said["v_max_kms"]) == pytest.approx((v[0], v[-1]), rel=1e-12)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        narrow = read_cube(path, velocity_range=(v[60] - 1, v[66] + 1))
-    np.testing.assert_allclose(narrow.grid.velocities, v[60:67], atol=0.1 * narrow.grid.dv)
+        cube = read_cube(path)
+    f = REST / 1.05 - 5e7 * (np.arange(202) - 0.5)
+    edges = C * (REST / f - 1.0)
+    np.testing.assert_allclose(cube.grid.edges, edges, rtol=1e-12)
+    layout = read_header(head)
+    v = C * (REST / (REST / 1.05 - 5e7 * np.arange(201)) - 1.0)
+    np.testing.assert_allclose(layout.velocities, v, rtol=1e-12)
+    regular = v[100] + (np.arange(202) - 100.5) * (v[-1] - v[0]) / 200
+    off = np.abs(regular - edges).max() / ((v[-1] - v[0]) / 200)
+    assert off > 2
+    assert layout.linear_error == pytest.approx(off, rel=1e-6)
+    note = f"exact edges are used; a regular axis would be off by up to {off:.2g} channels"
+    assert any(note in text for text in cube.warnings)
+    said = describe(cube)
+    assert (said["v_min_kms"], said["v_max_kms"]) == pytest.approx((v[0], v[-1]), rel=1e-12)
+
+
+def test_a_regular_axis_has_no_edges():
+    """Frequencies in the radio convention, velocities as they stand, and a cut so short that the curvature is lost."""
+    for head in (frequencies(VELREF=257, NAXIS3=2000), header(), header(CTYPE3="VOPT", NAXIS3=5000)):
+        layout = read_header(head)
+        assert layout.grid.edges is None
+        assert layout.linear_error < 1e-8
+    wide = read_header(frequencies(NAXIS3=201, CDELT3=-5e5, VELREF=1))
+    assert wide.grid.edges is not None
+    short = wide.cropped(slice(50, 53), slice(0, 8), slice(0, 9))
+    assert short.grid.edges is None
+    assert 0 < short.linear_error < 1e-4
+    np.testing.assert_allclose(short.grid.velocity_edges, wide.grid.edges[50:54], atol=1e-4 * short.grid.dv)
+
+
+@pytest.mark.parametrize("ctype", ["WAVE-F2W", "WAVE-LOG", "AWAV-LOG", "FREQ-LOG", "VOPT-F2W", "VRAD-W2F", "AWAV"])
+def test_edges_lie_half_way_on_the_axis_that_is_regular(ctype):
+    """Edges p - 1/2 against astropy's own world coordinates, and each channel's two edges about its centre."""
+    kind = ctype[:4]
+    value, step, unit = {"WAVE": (660.0, 0.5, "nm"), "AWAV": (475.0, 0.125, "nm"), "FREQ": (4.5e14, -3e11, "Hz")}.get(
+        kind, (1.5e6, 2e5, "m/s")
+    )
+    n = 3000 if kind == "AWAV" else 60  # air bends wavelengths so little that a short axis counts as regular
+    head = header(CTYPE3=ctype, CRVAL3=value, CDELT3=step, CUNIT3=unit, RESTFRQ=None, RESTWAV=6.56461e-7, NAXIS3=n)
+    layout = read_header(head, convention="radio" if kind == "VRAD" else "optical")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        world = WCS(head).sub(["spectral"]).wcs_pix2world(np.arange(n + 1) - 0.5, 0)[0]
+    if kind == "AWAV":  # wcslib gives air back; NIST's refraction at 15 C, Ciddor's equation, by a fixed point
+        vacuum = world
+        for _ in range(6):
+            s2 = (1e-6 / vacuum) ** 2
+            vacuum = world * (1 + 0.05792105 / (238.0185 - s2) + 0.00167917 / (57.362 - s2))
+        world = vacuum
+    wave = {"WAVE": world, "AWAV": world, "FREQ": C * 1e3 / world}.get(kind)
+    v = world / 1e3 if wave is None else C * (wave / 6.56461e-7 - 1)
+    np.testing.assert_allclose(layout.grid.velocity_edges, np.sort(v), rtol=1e-9, atol=1e-9)
+    assert layout.grid.edges is not None
+    assert np.all(layout.grid.velocity_edges[:-1] < layout.velocities)
+    assert np.all(layout.velocities < layout.grid.velocity_edges[1:])
+
+
+def test_log_linear_wavelengths_of_iraf():
+    """DC-FLAG = 1: wavelengths are 10^(CRVAL + CDELT (p - CRPIX)), in the unit that WAT tells."""
+    head = wavelengths(CTYPE3="LINEAR", CRVAL3=3.82, CDELT3=1e-4, CUNIT3=None, CUNIT1=None, CUNIT2=None, CRPIX3=3.0)
+    head["DC-FLAG"] = 1
+    head["WAT3_001"] = "wtype=linear label=Wavelength units=Angstroms"
+    head["VACUUM"] = True
+    layout = read_header(head, rest_wavelength=6564.61e-10)
+    wave = 10.0 ** (3.82 + 1e-4 * (np.arange(6) - 2))
+    np.testing.assert_allclose(layout.velocities, C * (wave / 6564.61 - 1), rtol=1e-10)
+    assert layout.header["CTYPE3"] == "WAVE-LOG"
+    assert not any("taken as in" in text for text in layout.warnings)
+
+
+@pytest.mark.parametrize(
+    ("cards", "kind"),
+    [
+        ({"VACUUM": True}, "WAVE"),
+        ({"VACUUM": False}, "AWAV"),
+        ({"AIRORVAC": "vac"}, "WAVE"),
+        ({"CNAME3": "air wavelength"}, "AWAV"),
+    ],
+)
+def test_air_or_vacuum_told_by_other_cards(cards, kind):
+    layout = read_header(wavelengths(CTYPE3="LINEAR", RESTWAV=6564.61e-10, **cards))
+    assert layout.header["CTYPE3"] == kind
+    assert not any("taken as in" in text for text in layout.warnings)
 
 
 @pytest.mark.parametrize(
@@ -257,21 +332,96 @@ def test_no_beam_is_told(saved, cards):
     assert cube.beam is None
 
 
-def test_a_table_of_beams(tmp_path):
-    major = np.array([6.0, 6.2, 6.4, 6.1, 6.3, 0.0], dtype=np.float32)
+def beam_table(bmaj, bmin=None, bpa=30.0, pol=None, chan=None):
+    """A table as CASA writes it."""
+    bmaj = np.asarray(bmaj, dtype=np.float32)
+    n = bmaj.size
     columns = [
-        fits.Column("BMAJ", "E", "arcsec", array=major),
-        fits.Column("BMIN", "E", "arcsec", array=0.5 * major),
-        fits.Column("BPA", "E", "deg", array=np.full(6, 30.0)),
-        fits.Column("CHAN", "J", array=np.arange(6)),
-        fits.Column("POL", "J", array=np.zeros(6)),
+        fits.Column("BMAJ", "E", "arcsec", array=bmaj),
+        fits.Column("BMIN", "E", "arcsec", array=0.5 * bmaj if bmin is None else bmin),
+        fits.Column("BPA", "E", "deg", array=np.full(n, bpa)),
+        fits.Column("CHAN", "J", array=np.arange(n) if chan is None else chan),
+        fits.Column("POL", "J", array=np.zeros(n) if pol is None else pol),
     ]
-    table = fits.BinTableHDU.from_columns(columns, name="BEAMS")
+    return fits.BinTableHDU.from_columns(columns, name="BEAMS")
+
+
+def read_beams(table, head=None):
+    beams = radio_beam.Beams.from_fits_bintable(table)
+    return read_header(header(CASAMBM=True, **NO_BEAM) if head is None else head, beams=beams)
+
+
+def test_a_table_of_beams(tmp_path):
+    table = beam_table([6.0, 6.2, 6.4, 6.1, 6.3, 0.0])
     path = tmp_path / "casa.fits"
     fits.HDUList([fits.PrimaryHDU(numbers(header()), header(CASAMBM=True, **NO_BEAM)), table]).writeto(path)
-    with pytest.warns(KinmsWarning, match="the beam differs from channel to channel"):
-        beam = read_cube(path).beam
-    assert (beam.bmaj, beam.bmin, beam.bpa) == pytest.approx((6.2, 3.1, 30.0), rel=1e-6)
+    cube = read_cube(path)
+    beams = cube.beam.beams
+    # The last channel is flagged: it takes its neighbour's.
+    assert [beam.bmaj for beam in beams] == pytest.approx([6.0, 6.2, 6.4, 6.1, 6.3, 6.3], rel=1e-6)
+    assert all((beam.bmin, beam.bpa) == pytest.approx((0.5 * beam.bmaj, 30.0), rel=1e-6) for beam in beams)
+    assert any("1 channels without a beam" in text for text in cube.warnings)
+    assert any("each channel has a beam of its own" in text for text in cube.warnings)
+
+
+def test_beams_keep_to_their_channels_when_flipped_and_cut():
+    layout = read_beams(beam_table([6.0, 6.1, 6.2, 6.3, 6.4, 6.5]), header(CDELT3=-1e4, **NO_BEAM))
+    assert layout.flipped == ("velocity",)
+    assert [beam.bmaj for beam in layout.beam.beams] == pytest.approx([6.5, 6.4, 6.3, 6.2, 6.1, 6.0], rel=1e-6)
+    # Ascending channels 1 to 3 are the file's 4 to 2.
+    part = layout.cropped(slice(1, 4), slice(0, 8), slice(0, 9))
+    assert [beam.bmaj for beam in part.beam.beams] == pytest.approx([6.4, 6.3, 6.2], rel=1e-6)
+    again = part.cropped(slice(2, 3), slice(0, 8), slice(0, 9))
+    assert again.beam == layout.beam.beams[3]
+
+
+@pytest.mark.parametrize("bmaj", [[6.0], [6.0] * 6, [6.0, np.nan, 6.0, 6.0, 0.0, 6.0]])
+def test_beams_that_are_all_the_same_are_one(bmaj):
+    beam = read_beams(beam_table(bmaj)).beam
+    assert (beam.bmaj, beam.bmin, beam.bpa) == pytest.approx((6.0, 3.0, 30.0), rel=1e-6)
+
+
+def test_rows_of_a_table_are_told_by_their_numbers():
+    bmaj = [6.0, 6.1, 6.2, 6.3, 6.4, 6.5]
+    shuffled = [3, 1, 5, 0, 2, 4]
+    layout = read_beams(beam_table(np.array(bmaj)[shuffled], chan=shuffled))
+    assert [beam.bmaj for beam in layout.beam.beams] == pytest.approx(bmaj, rel=1e-6)
+    # Stokes Q and I, channel by channel: I is the second plane, as CRVAL4 says.
+    stokes = {"NAXIS": 4, "NAXIS4": 2, "CTYPE4": "STOKES", "CRVAL4": 2.0, "CDELT4": -1.0, "CRPIX4": 1.0}
+    table = beam_table(np.repeat(bmaj, 2) + [0, 1] * 6, pol=[0, 1] * 6, chan=np.repeat(np.arange(6), 2))
+    layout = read_beams(table, header(**NO_BEAM, **stokes))
+    assert [beam.bmaj for beam in layout.beam.beams] == pytest.approx(np.array(bmaj) + 1, rel=1e-6)
+
+
+def test_a_table_of_another_length_is_refused():
+    with pytest.raises(HeaderError, match="BEAMS: the table has 5 rows, and the spectral axis 6 channels"):
+        read_beams(beam_table([6.0, 6.1, 6.2, 6.3, 6.4]))
+
+
+def test_a_table_without_a_usable_beam_leaves_the_cards():
+    layout = read_beams(beam_table([0.0] * 6), header())
+    assert (layout.beam.bmaj, layout.beam.bmin) == pytest.approx((6.0, 4.0))
+    assert ("the BEAMS table holds no usable beam", True) in layout.notes
+
+
+@pytest.mark.parametrize(
+    ("cards", "history", "table", "used", "said"),
+    [
+        ({}, "AIPS   CLEAN BMAJ=  2.0E-03 BMIN=  1.2E-03 BPA=  20.00", None, 6.0, "6 x 4 arcsec in BMAJ, 7.2 x 4.32"),
+        ({}, "AIPS   CLEAN BMAJ=  1.0E-03 BMIN=  1.0E-03 BPA=  20.00\nCONVL", None, 6.0, ""),
+        ({"BMMAJ": 7.0, "BMMIN": 4.0, "BMPA": 20.0}, "", None, 6.0, "6 x 4 arcsec in BMAJ, 7 x 4 arcsec in BMMAJ"),
+        ({}, "", [7.0] * 6, 7.0, "7 x 3.5 arcsec in the BEAMS table, 6 x 4 arcsec in BMAJ"),
+        ({"BMMAJ": 6.03, "BMMIN": 4.0, "BMPA": 20.0}, "", None, 6.0, ""),
+    ],
+)
+def test_beams_that_contradict_each_other(cards, history, table, used, said):
+    head = header(**cards)
+    for line in history.splitlines():
+        head.add_history(line)
+    layout = read_beams(beam_table(table), head) if table else read_header(head)
+    assert layout.beam.bmaj == pytest.approx(used, rel=1e-6)
+    told = [text for text, alarm in layout.notes if alarm and text.startswith("beams differ")]
+    assert (said in told[0]) if said else not told
 
 
 def test_casambm_without_a_table():
@@ -328,7 +478,8 @@ def test_units_of_the_data(text, unit):
         ({"CTYPE3": "WAVE", "CUNIT3": "nm", "CRVAL3": 650.0, "CDELT3": 0.1, "RESTFRQ": None}, "RESTWAV", "RESTFRQ"),
         ({"CTYPE3": "FREQ", "CUNIT3": "Hz", "CRVAL3": -1e4, "CDELT3": 1e3}, "CRVAL3", "the axis reaches"),
         ({"CTYPE3": "WAVE-TAB", "CUNIT3": "um", "CRVAL3": 1.0, "CDELT3": 1e-3}, "CTYPE3", "tabulated"),
-        ({"CTYPE3": "WAVE", "CUNIT3": "um", "CRVAL3": 1.0, "CDELT3": 1e-3, "DC-FLAG": 1}, "DC-FLAG", "log-linear"),
+        ({"CTYPE3": "WAVE", "CUNIT3": "nm", "CRVAL3": 660.0, "CDELT3": 1e-3, "DC-FLAG": 1}, "DC-FLAG", "log-linear"),
+        ({"DC-FLAG": 1}, "DC-FLAG", "no wavelength"),
         ({"NAXIS": 4, "NAXIS4": 5, "CTYPE4": "TIME"}, "NAXIS4", "is 5 along TIME"),
     ],
 )
@@ -341,3 +492,186 @@ def test_headers_that_are_refused(tmp_path, cards, key, says):
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
     assert pickle.loads(pickle.dumps(caught.value)).key == key
+
+
+def test_a_line_by_name(saved):
+    layout = read_header(frequencies(VELREF=257, RESTFRQ=None), line="CO(1-0)")
+    assert layout.spectral.rest_value == REST
+    assert (layout.line, layout.redshift, layout.rest_source) == ("CO(1-0)", None, "line")
+    np.testing.assert_allclose(layout.velocities[0], C * (1 - 1 / 1.05), rtol=1e-12)
+    assert "rest value, as given: CO(1-0), 115.271202 GHz" in layout.warnings
+    wave = read_header(wavelengths(CTYPE3="AWAV"), line="Halpha")
+    assert wave.spectral.rest_value == pytest.approx(6564.608e-10, rel=1e-12)
+    assert "rest value, as given: Halpha, 6564.608 Angstrom" in wave.warnings
+
+
+def test_the_line_of_the_header_is_named():
+    layout = read_header(frequencies(VELREF=257))
+    assert (layout.line, layout.rest_source) == ("CO(1-0)", "RESTFRQ")
+    assert layout.warnings == ()
+    assert read_header(frequencies(VELREF=257, RESTFRQ=1.1525e11)).line == ""
+
+
+@pytest.mark.parametrize("given", [{}, {"line": "co10"}, {"rest_frequency": REST}, {"rest_wavelength": C * 1e3 / REST}])
+@pytest.mark.parametrize("convention", ["radio", "optical", "relativistic"])
+def test_velocities_count_from_a_redshift(given, convention):
+    """v = 0 where the line lies at z, whatever the convention, and a shift of 1e-4 in frequency is 30 km/s there."""
+    head = frequencies()
+    layout = read_header(head, redshift=0.05, convention=convention, **given)
+    assert layout.velocities[0] == pytest.approx(0.0, abs=1e-8)
+    assert layout.redshift == 0.05
+    assert layout.line == "CO(1-0)"
+    assert layout.spectral.rest_value == pytest.approx(REST / 1.05, rel=1e-12)
+    assert layout.velocities[1] == pytest.approx(C * 5e6 / (REST / 1.05), rel=1e-4)
+    assert any("velocities count from z = 0.05" in text and "CO(1-0)" in text for text in layout.warnings)
+    # What is written can be read again without any of the arguments.
+    np.testing.assert_allclose(read_header(layout.header, convention=convention).velocities, layout.velocities)
+
+
+@pytest.mark.parametrize(
+    ("ctype", "convention", "shift"),
+    [
+        # Frequencies f = f0 (1 - v/c) or f0 / (1 + v/c) of the header, counted from f0 / 1.003.
+        ("VRAD", "radio", lambda v: C * (1 - 1.003 * (1 - v / C))),
+        ("VOPT", "optical", lambda v: C * ((1 + v / C) / 1.003 - 1)),
+        ("VELO-LSR", "radio", lambda v: C * (1 - 1.003 * (1 - v / C))),
+        ("FELO-HEL", "optical", None),
+        ("VOPT-F2W", "optical", None),
+        ("VELO-F2V", "relativistic", None),
+    ],
+)
+def test_velocity_axes_count_from_a_redshift(ctype, convention, shift):
+    head = header(CTYPE3=ctype, CDELT3=2e5)
+    rest, moved = read_header(head), read_header(head, redshift=0.003)
+    if shift is not None:
+        np.testing.assert_allclose(moved.velocities, shift(rest.velocities), rtol=1e-12)
+    # The same frequencies, by either rest value.
+    for name in ("velocities", "velocity_edges"):
+        one, other = getattr(rest.grid, name), getattr(moved.grid, name)
+        f, g = frequency_ratio(one, convention) * REST, frequency_ratio(other, convention) * REST / 1.003
+        np.testing.assert_allclose(f, g, rtol=3e-8)  # 1e-4 of a channel, where edges count as regular
+    np.testing.assert_allclose(read_header(moved.header).velocities, moved.velocities, rtol=1e-9)
+
+
+def test_a_rest_frequency_that_is_at_the_redshift_already():
+    """High-redshift cubes often have RESTFRQ at z, and velocities near 0: [CII] at z = 4.7622 is at 329.828 GHz."""
+    cards = {"CRVAL3": 3.297e11, "CDELT3": 2.7e7, "RESTFRQ": 3.29828e11, "VELREF": 258}
+    plain = read_header(frequencies(**cards))
+    for given in ({"line": "[CII]"}, {"redshift": 4.762}, {"line": "[CII]", "redshift": 1900.5369e9 / 3.29828e11 - 1}):
+        layout = read_header(frequencies(**cards), **given)
+        np.testing.assert_allclose(layout.velocities, plain.velocities, atol=1e-6)
+        assert layout.line == "[CII]158"
+    assert "used as it stands" in str(read_header(frequencies(**cards), line="[CII]").warnings)
+    assert "at z = 4.762 already ([CII]158)" in str(read_header(frequencies(**cards), redshift=4.762).warnings)
+
+
+def test_a_line_that_is_not_the_header_s():
+    """A header of CO(1-0), and a user who says CO(2-1): the user's line counts, with a warning."""
+    layout = read_header(frequencies(VELREF=257, CRVAL3=2.2e11), line="CO(2-1)")
+    assert layout.spectral.rest_value == 230.538e9
+    assert any(alarm and "replaces the header's (RESTFRQ" in text for text, alarm in layout.notes)
+
+
+def test_a_line_that_cannot_be_in_the_band():
+    layout = read_header(frequencies(VELREF=257, CRVAL3=2.3e11), line="CO(1-0)")
+    assert any(alarm and "CO(1-0) cannot be in it" in text for text, alarm in layout.notes)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "says"),
+    [
+        ({"line": "CO(2-1)", "rest_frequency": 2e11}, InputError, "rest_frequency is 200000000000.0; expected nothing"),
+        ({"line": "CO(2-1)", "rest_wavelength": 1e-3}, InputError, "as line is given"),
+        ({"rest_frequency": 1e11, "rest_wavelength": 3e-3}, InputError, "as rest_frequency is given"),
+        ({"line": "CO(2-3)"}, UnknownNameError, "CO(2-1)"),
+        ({"line": 3}, InputTypeError, "a name such as"),
+        ({"redshift": "far"}, InputTypeError, "redshift"),
+        ({"redshift": -2.0}, InputError, "redshift"),
+        ({"redshift": np.nan}, InputError, "redshift"),
+    ],
+)
+def test_contradictory_lines(given, error, says):
+    with pytest.raises(error, match=re.escape(says)):
+        read_header(frequencies(), **given)
+
+
+def test_a_redshift_of_nothing():
+    with pytest.raises(HeaderError, match="RESTFRQ: no rest frequency in the header: its FREQ axis"):
+        read_header(frequencies(RESTFRQ=None), redshift=1.0)
+    with pytest.raises(HeaderError, match=r"RESTFRQ: .* cannot count from a redshift\. Give line"):
+        read_header(header(RESTFRQ=None), redshift=0.1)
+    with pytest.raises(HeaderError, match="CTYPE3: is VELO: relativistic"):
+        read_header(header(CTYPE3="VELO", VELREF=None), redshift=0.1, convention="relativistic")
+
+
+MAP = {"NAXIS": 2, "NAXIS3": None}
+ONE = {"NAXIS3": 1}
+
+
+@pytest.mark.parametrize(
+    ("cards", "key", "says"),
+    [
+        ({**MAP, "BUNIT": "km/s"}, "NAXIS", "moment-1 map"),
+        ({**MAP, "BUNIT": "Jy/beam km/s"}, "NAXIS", "moment-0 map"),
+        ({**MAP, "BUNIT": "JY/BEAM.KM/S"}, "NAXIS", "moment-0 map"),
+        ({**MAP, "BUNIT": "K km s-1"}, "NAXIS", "moment-0 map"),
+        ({**ONE, "BUNIT": "JY/B*M/S"}, "BUNIT", "moment-0 map"),
+        ({**ONE, "BUNIT": "M/S"}, "BUNIT", "moment-1 map"),
+        ({**MAP, "CTYPE1": "OFFSET", "CTYPE2": "VRAD"}, "NAXIS", "position-velocity diagram"),
+        ({**ONE, "CTYPE1": "ANGLE", "CTYPE2": "VRAD", "CUNIT2": "m/s", "CTYPE3": ""}, "CTYPE1", "position-velocity"),
+        ({**ONE, "CTYPE3": "STOKES", "BUNIT": "m/s"}, "CTYPE3", "moment-1 map"),
+    ],
+)
+def test_maps_given_as_cubes(cards, key, says):
+    with pytest.raises(HeaderError) as caught:
+        read_header(header(**cards))
+    assert caught.value.key == key
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("unit", ["Jy/beam", "mJy/beam", "K", "erg/s/cm2/Angstrom", "10**(-20)*erg/s/cm**2/Angstrom"])
+def test_one_channel_is_no_map(unit):
+    assert read_header(header(**ONE, BUNIT=unit)).grid.nv == 1
+
+
+def test_topocentric_velocities_are_remarked_on():
+    layout = read_header(header(SPECSYS="TOPOCENT"))
+    assert any("not corrected for the motion of the Earth" in text for text in layout.warnings)
+
+
+@pytest.mark.parametrize("text", ["NaN", "Inf", "1.0E0.5", "0x10"])
+@pytest.mark.parametrize("key", ["CRVAL3", "CDELT1", "CRPIX2", "CROTA2"])
+def test_a_card_that_is_no_fits(key, text):
+    head = header(CROTA2=0.0)
+    at = list(head.keys()).index(key)
+    lines = [str(card) for card in head.cards]
+    lines[at] = f"{key:<8}= {text:>20}".ljust(80)
+    broken = fits.Header.fromstring("".join(lines))
+    with pytest.raises(HeaderError) as caught:
+        read_header(broken)
+    assert caught.value.key == key
+
+
+@pytest.mark.parametrize(
+    ("cards", "key"),
+    [
+        ({"NAXIS": 500}, "NAXIS"),
+        ({"NAXIS3": 10**9}, "NAXIS3"),
+        ({"CRVAL3": 1e308}, "CRVAL3"),
+        ({"CDELT3": 1e-300}, "CRVAL3"),
+        ({"CDELT1": 1e300, "CDELT2": 1e300}, "CDELT1"),
+        ({"BMAJ": 1e300}, "BMAJ"),
+        ({"EQUINOX": 1850.0, "RADESYS": "FK4"}, None),
+        ({"SPECSYS": "the moon and the stars"}, None),
+        ({"RESTFRQ": 1e-300}, None),
+    ],
+)
+def test_absurd_cards_end_in_an_error_that_names_them(cards, key):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        if key is None:
+            assert read_header(header(**cards)).grid.nv == 6
+            return
+        with pytest.raises(HeaderError) as caught:
+            read_header(header(**cards))
+    assert caught.value.key == key

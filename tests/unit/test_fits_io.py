@@ -25,6 +25,7 @@ from kinms.fits_layout import read_header
 from kinms.fits_read import read_cube
 from kinms.fits_write import write_cube
 from kinms.grid import Beam
+from kinms.psf import ChannelBeams
 
 
 def test_a_plain_cube(saved):
@@ -204,7 +205,8 @@ def test_the_data_extension_is_found(tmp_path):
     blank = {"NAXIS", "NAXIS1", "NAXIS2", "NAXIS3", "BUNIT", "BMAJ", "BMIN", "BPA"}
     bare = header(**dict.fromkeys(("BUNIT", "BMAJ", "BMIN", "BPA")))
     primary = fits.PrimaryHDU(header=fits.Header({k: v for k, v in BASE.items() if k in ("BUNIT", "BMAJ", "BMIN")}))
-    variance = fits.ImageHDU(np.ones((6, 8, 9)), bare, name="STAT")
+    # The variance of these numbers, which go from -100 to 331.
+    variance = fits.ImageHDU(np.full((6, 8, 9), 431.0**2 / 12.0), bare, name="STAT")
     data = fits.ImageHDU(numbers(header()), bare, name="DATA")
     path = tmp_path / "optical.fits"
     fits.HDUList([primary, variance, data]).writeto(path)
@@ -214,7 +216,7 @@ def test_the_data_extension_is_found(tmp_path):
     np.testing.assert_array_equal(cube.data, numbers(header()))
     assert cube.unit == "Jy/beam"
     with pytest.warns(KinmsWarning, match="BPA is missing"):
-        assert read_cube(path, hdu="stat").data.max() == 1.0
+        assert read_cube(path, hdu="stat").data.max() == 431.0**2 / 12.0
     for wrong in (7, "SCI", -1):
         with pytest.raises(InputError, match=r"expected one of 0 \(PRIMARY\), 1 \(STAT\), 2 \(DATA\)"):
             read_cube(path, hdu=wrong)
@@ -283,6 +285,33 @@ def test_options_that_make_no_sense(saved, options, name):
         read_cube(saved(), **options)
 
 
+def test_line_and_redshift_are_passed_on(saved):
+    """v = 0 is at z: of CO(1-0) at z = 0.0033, on a frequency axis."""
+    cards = {"CTYPE3": "FREQ", "CUNIT3": "Hz", "CRVAL3": REST / 1.0033, "CDELT3": -4e6, "VELREF": 257, "RESTFRQ": None}
+    path = saved(**cards)
+    with pytest.raises(HeaderError, match="RESTFRQ"):
+        read_cube(path)
+    cube = read_cube(path, line="CO(1-0)", redshift=0.0033)
+    assert cube.grid.velocities[0] == pytest.approx(0.0, abs=1e-6)
+    assert cube.grid.velocities[1] == pytest.approx(C * 4e6 / (REST / 1.0033), rel=1e-9)
+    assert read_cube(path, line="CO(1-0)").grid.velocities[0] == pytest.approx(C * (1 - 1 / 1.0033), rel=1e-9)
+
+
+@pytest.mark.parametrize("cards", [{}, {"CDELT1": 2.0 / 3600.0}, {"CDELT3": -1e4, "CRVAL3": 1.05e6}])
+def test_a_beam_per_channel_and_one_for_all(saved, cards):
+    beams = [Beam(5.0 + 0.1 * k, 4.0, 20.0) for k in range(6)]
+    path = saved().with_name("beams.fits")
+    write_cube(path, read_cube(saved(**cards)).replace(beam=ChannelBeams(beams)))
+    cube = read_cube(path)
+    assert [beam.bmaj for beam in cube.beam.beams] == pytest.approx([5.0, 5.1, 5.2, 5.3, 5.4, 5.5])
+    part = read_cube(path, velocity_range=(1015.0, 1035.0))
+    assert [beam.bmaj for beam in part.beam.beams] == pytest.approx([5.2, 5.3])
+    common = read_cube(path, common_beam=True)
+    assert isinstance(common.beam, Beam)
+    assert common.beam.bmaj == pytest.approx(5.5, rel=1e-3)
+    assert read_cube(saved(), common_beam=True) == read_cube(saved())
+
+
 def test_mask_follows_flips_and_cuts(saved):
     flags = np.zeros((6, 8, 9), dtype=np.int16)
     flags[4, 2, 7] = 1
@@ -343,7 +372,7 @@ def test_files_that_cannot_be_read(saved, tmp_path):
         read_cube(tmp_path)
     wrong = tmp_path / "page.fits"
     wrong.write_text("<html>not found</html>")
-    with pytest.raises(FileError, match=r"is not a FITS file \(it starts with b'<html>not fo'\)"):
+    with pytest.raises(FileError, match=r"is a web page, not a FITS file"):
         read_cube(wrong)
     wrong.write_bytes(b"")
     with pytest.raises(FileError, match="is empty"):

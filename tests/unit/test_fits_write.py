@@ -11,13 +11,14 @@ import pytest
 from astropy import units as u
 from astropy.io import fits
 from fits_files import BASE, REST, header, numbers, write
+from fits_standard import faults
 
 from kinms.cube import Cube, SpectralAxis
-from kinms.errors import FileError, InputError, InputTypeError, KinmsWarning, OutputExistsError
+from kinms.errors import FileError, InputError, InputTypeError, KinmsWarning, OutputExistsError, UnknownNameError
 from kinms.fits_layout import read_header
 from kinms.fits_read import read_cube
 from kinms.fits_survey import describe, read_obspars
-from kinms.fits_write import write_cube
+from kinms.fits_write import provenance, write_cube, write_map
 from kinms.grid import Beam, CubeGrid
 
 
@@ -174,6 +175,127 @@ def test_model_under_the_header_of_data(saved, tmp_path):
     assert history[-2:] == ["configuration 1234", "a b"]
 
 
+def test_provenance():
+    made = provenance(seed=7, configuration="[disc]\n", fit="that")
+    assert made == ("configuration: sha256 cdb71c93c519", "fit: sha256 8e7fc0236af4", "seed: 7")
+    assert provenance() == ()
+
+
+# -- maps -----------------------------------------------------------------------------------------------------------
+
+
+def ramp(cube):
+    """A map whose every pixel has a value of its own."""
+    ny, nx = cube.data.shape[1:]
+    return np.arange(float(nx * ny)).reshape(ny, nx) - 7.5
+
+
+MAPPED = {
+    **CASES,
+    "all flipped": {"CDELT1": 2 / 3600.0, "CDELT2": -2 / 3600.0, "CDELT3": -1e4},
+    "y first": {f"{key}{axis}": BASE[f"{key}{3 - axis}"] for key in ("CTYPE", "CRVAL", "CDELT") for axis in (1, 2)},
+    "oblique": {"PV2_1": 0.01, "PV2_2": -0.02, "LONPOLE": 180.0, "CRDER3": 1e3, "CNAME3": "velocity", "OBJECT": "N 1"},
+}
+
+
+@pytest.mark.parametrize("name", MAPPED)
+def test_maps_lie_on_the_sky_of_their_cube(tmp_path, name):
+    """astropy.wcs puts every pixel of the map where it puts that of the cube's first channel."""
+    from astropy.wcs import WCS
+
+    head = header(**MAPPED[name], DATE="2001-01-01")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cube = read_cube(write(tmp_path / "source.fits", numbers(head), head))
+    values = ramp(cube)
+    write_map(tmp_path / "map.fits", values, cube, kind="moment1", history=["more"], double=True)
+    write_cube(tmp_path / "cube.fits", cube.replace(data=np.broadcast_to(values, cube.data.shape)), double=True)
+    assert faults(tmp_path / "map.fits") == []
+    with fits.open(tmp_path / "map.fits") as file, fits.open(tmp_path / "cube.fits") as whole:
+        file.verify("exception")
+        found, plane = file[0].header, whole[0].data.reshape(whole[0].data.shape[-3:])[0]
+        np.testing.assert_array_equal(file[0].data, plane)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            mine, theirs = WCS(found), WCS(whole[0].header).celestial
+        y, x = np.indices(plane.shape)
+        for one, other in zip(mine.wcs_pix2world(x, y, 0), theirs.wcs_pix2world(x, y, 0), strict=True):
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-10)
+        assert mine.wcs.radesys == theirs.wcs.radesys
+    assert (found["NAXIS"], found["BTYPE"], found["BUNIT"]) == (2, "Velocity", "km/s")
+    for key in ("BMAJ", "BMIN", "BPA", "SPECSYS", "RESTFRQ", "OBJECT"):
+        if key in (cube.header or {}):
+            assert found[key] == pytest.approx(cube.header[key]) if key[0] == "B" else found[key] == cube.header[key]
+    assert not {"DATE", "CTYPE3", "CRDER3", "CNAME3", "NAXIS3", "PC3_3"} & set(found)
+    assert list(found["HISTORY"])[-2].startswith(f"velocities: {cube.spectral.convention} convention")
+    assert list(found["HISTORY"])[-1] == "more"
+
+
+@pytest.mark.parametrize(
+    ("unit", "expected"),
+    [
+        ("Jy/beam", u.Jy / u.beam * u.km / u.s),
+        ("mJy/beam", u.mJy / u.beam * u.km / u.s),
+        ("K", u.K * u.km / u.s),
+        ("", u.km / u.s),
+        ("10**(-20)*erg/s/cm**2/Angstrom", 1e-20 * u.erg / u.s / u.cm**2 / u.AA * u.km / u.s),
+    ],
+)
+def test_integrals_have_the_unit_of_the_cube_times_a_velocity(tmp_path, unit, expected):
+    cube = fresh().replace(unit=unit)
+    write_map(tmp_path / "m0.fits", cube.moment0(), cube, kind="moment0")
+    head = fits.getheader(tmp_path / "m0.fits")
+    assert u.Unit(head["BUNIT"], format="fits") == expected
+    assert head["BTYPE"] == "Integrated intensity"
+    np.testing.assert_allclose(fits.getdata(tmp_path / "m0.fits"), cube.moment0(), rtol=1e-6)
+    assert faults(tmp_path / "m0.fits") == []
+
+
+def test_a_unit_that_nobody_knows_is_kept(tmp_path):
+    cube = fresh().replace(unit="W.U.")
+    write_map(tmp_path / "m0.fits", cube.moment0(), cube, kind="moment0")
+    assert fits.getheader(tmp_path / "m0.fits")["BUNIT"] == "(W.U.) km/s"
+    write_cube(tmp_path / "micro.fits", cube.replace(unit="\N{MICRO SIGN}Jy/beam"))
+    assert fits.getheader(tmp_path / "micro.fits")["BUNIT"] == "uJy/beam"
+    with pytest.raises(InputError, match="unit is 'Å'; expected printable ASCII"):
+        write_cube(tmp_path / "no.fits", cube.replace(unit="Å"))
+
+
+def test_what_is_no_map_is_refused(tmp_path):
+    cube = fresh()
+    with pytest.raises(InputError, match=r"the shape of image is \(6, 6\); expected \(6, 7\)"):
+        write_map(tmp_path / "no.fits", np.zeros((6, 6)), cube, kind="moment0")
+    with pytest.raises(UnknownNameError, match="kind 'moment9' is not known; allowed: moment0, moment1, moment2"):
+        write_map(tmp_path / "no.fits", np.zeros((6, 7)), cube, kind="moment9")
+    with pytest.raises(InputTypeError, match="cube is ndarray; expected a Cube"):
+        write_map(tmp_path / "no.fits", np.zeros((6, 7)), cube.data, kind="moment0")
+    assert os.listdir(tmp_path) == []
+
+
+def test_masks_are_8_bit_and_large_numbers_want_64(tmp_path):
+    cube = fresh()
+    mask = cube.replace(data=cube.data > 0, unit="")
+    write_cube(tmp_path / "mask.fits", mask)
+    assert fits.getheader(tmp_path / "mask.fits")["BITPIX"] == 8
+    assert "BUNIT" not in fits.getheader(tmp_path / "mask.fits")
+    np.testing.assert_array_equal(fits.getdata(tmp_path / "mask.fits"), cube.data > 0)
+    with pytest.raises(InputError, match=r"data is too large for 32 bits; .*double=True"):
+        write_cube(tmp_path / "no.fits", cube.replace(data=1e39 * cube.data))
+    write_cube(tmp_path / "wide.fits", cube.replace(data=1e39 * cube.data), double=True)
+    np.testing.assert_array_equal(fits.getdata(tmp_path / "wide.fits"), 1e39 * cube.data)
+
+
+def test_a_card_that_stands_twice_is_written_once(saved, tmp_path):
+    cube = read_cube(saved())
+    twice = cube.header.copy()
+    twice.append(("OBJECT", "one"), end=True)
+    twice.append(("OBJECT", "two"), end=True)
+    twice["DATE"] = "2001-01-01"
+    write_cube(tmp_path / "once.fits", cube.replace(header=twice))
+    assert faults(tmp_path / "once.fits") == []
+    assert fits.getheader(tmp_path / "once.fits")["OBJECT"] == "one"
+
+
 def test_a_header_of_another_grid_is_refused(saved, tmp_path):
     cube = read_cube(saved())
     for change, says in (
@@ -268,10 +390,11 @@ def test_describe_is_json(saved):
         "dec_deg": pytest.approx(30.0, abs=1e-12),
         "flipped": ["velocity"],
         "rms": read_cube(saved(CDELT3=-1e4)).rms,
-        "warnings": [],
+        "doubtful": [],
     }
-    assert said == expected
-    assert describe(read_cube(saved(CDELT3=-1e4))) == said
+    assert {key: said[key] for key in expected} == expected
+    again = describe(read_cube(saved(CDELT3=-1e4)))
+    assert {key: again[key] for key in expected} == expected
     with pytest.warns(KinmsWarning, match="no beam"):
         assert describe(saved(BMAJ=None, BMIN=None, BPA=None))["beam"] is None
     assert describe(fresh())["rms"] > 0
@@ -284,7 +407,8 @@ def test_describe_reads_only_part_of_a_large_file(saved, monkeypatch):
     monkeypatch.setattr("kinms.fits_survey.SURVEY_VOXELS", 150)
     monkeypatch.setattr("kinms.fits_read.DOUBLE_VOXELS", 150)
     part = describe(saved(np.random.default_rng(1).normal(size=(6, 8, 9))))
-    assert {**part, "rms": None} == {**whole, "rms": None}
+    measured = ("rms", "rms_kelvin", "line_free_channels", "signal_kms", "peak_sigma", "peak_kms", "memory_bytes")
+    assert {**part, **dict.fromkeys(measured)} == {**whole, **dict.fromkeys(measured)}
     assert part["rms"] == pytest.approx(whole["rms"], rel=0.3)
     assert part["rms"] != whole["rms"]
     assert read_cube(saved()).data.dtype == np.float32
@@ -310,6 +434,9 @@ def test_obspars(saved):
         "rest_freq": REST,
         "bunit": "Jy/beam",
         "rms": read_cube(saved(CDELT3=-1e4)).rms,
+        "convention": "radio",
+        "frame": "LSRK",
+        "edges": None,
     }
     assert read_obspars(saved(), velocity_range=(1010, 1020))["nv"] == 2
     with pytest.warns(KinmsWarning, match="no beam"):

@@ -6,14 +6,32 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
-from kinms.kernels.line import CUT, LANES, NORMAL, PHASES, add_line, add_lines, lanes_for, line_table
+from kinms.grid import CubeGrid
+from kinms.kernels.line import (
+    CUT,
+    LANES,
+    NORMAL,
+    PHASES,
+    add_line,
+    add_line_between,
+    add_lines,
+    channel_at,
+    lanes_for,
+    line_rows,
+    line_table,
+    response_at,
+)
 from kinms.kernels.points import invert_cumulative, scatter
 from kinms.points import COPIES, ROWS, RingPoints, _chunk, _net
 from kinms.profiles import TableProfile
+from kinms.radial import Channels
 from kinms.sparse import SparseCube
 
 #: float32 rounds each number to 6e-8 of itself.
 SINGLE = 6e-8
+#: Channels that are equally wide, and no table of a line.
+REGULAR = tuple(Channels.of(CubeGrid((4, 8, 8), 1.0, 2.0)))
+NO_TABLE = (np.zeros(0, np.float32), LANES, 0, np.zeros(0, np.int32), 0, PHASES)
 
 
 def cdf(x):
@@ -51,6 +69,100 @@ def line(u, sigma, a=0.0, b=0.0, nv=12, weight=1.0):
 def test_gaussian_line_is_integrated_over_the_channel(u, sigma, nv):
     # The table is good to 3e-9 and cut at 5.6 sigma, which leaves 1e-8; the result is rounded to single precision.
     np.testing.assert_allclose(line(u, sigma, nv=nv), parts(u, sigma, nv), atol=3e-8 + SINGLE)
+
+
+# -- channels with edges of their own ----------------------------------------------------------------------------
+
+
+def own_channels(widths, lsf=None):
+    """What the kernels need, and the edges in mean channels from the first."""
+    edges = np.concatenate([[0.0], np.cumsum(widths)])
+    grid = CubeGrid((len(widths), 4, 4), 1.0, 1.0, edges=300.0 + 7.0 * edges, lsf_sigma=lsf)
+    return tuple(Channels.of(grid)), edges * len(widths) / edges[-1]
+
+
+widths_of_channels = st.lists(
+    st.one_of(st.floats(0.05, 3.0), st.just(1.0), st.floats(0.003, 0.01)), min_size=1, max_size=20
+)
+
+
+@given(widths_of_channels, st.floats(-3.0, 25.0))
+@example([1.0, 2.0, 1.0], 3.0)
+def test_each_velocity_has_its_channel(widths, u):
+    (held, places, _, _), edges = own_channels(widths)
+    nv = len(widths)
+    found = channel_at(u, held, places)
+    want = np.searchsorted(edges, u, side="right") - 1 if 0.0 <= u < nv else int(np.floor(u))
+    # On an edge, rounding decides.
+    assert found == want or np.abs(edges - u).min() < 1e-9
+    for k in range(nv):
+        assert channel_at(0.5 * (held[k] + held[k + 1]), held, places) == k
+
+
+@settings(max_examples=150)
+@given(widths_of_channels, st.floats(-8.0, 28.0), st.floats(1e-3, 8.0))
+def test_a_line_is_integrated_between_the_edges(widths, u, sigma):
+    (held, places, gains, _), edges = own_channels(widths)
+    nv = len(widths)
+    cube = np.zeros((-(-nv // LANES), LANES), np.float32)
+    add_line_between(cube.reshape(-1), 0, LANES, u, sigma, 0.0, 0.0, 1.0, NORMAL, held, places, gains)
+    spectrum = cube.reshape(-1).astype(float)
+    assert not spectrum[nv:].any()
+    # A mean over the channel: errors of the part that falls in it, as for regular channels, over its width.
+    want = np.diff(cdf((edges - u) / sigma)) / np.diff(edges)
+    error = (3e-8 + SINGLE) / np.diff(edges) + 1e-9 / sigma / np.diff(edges)
+    np.testing.assert_array_less(np.abs(spectrum[:nv] - want), error + 1e-12)
+
+
+def test_a_sharp_line_between_the_edges_lies_in_one_channel_and_a_box_in_several():
+    (held, places, gains, _), edges = own_channels([1.0, 2.0, 0.5, 0.5])
+    for s, a, b in ((0.0, 0.0, 0.0), (0.0, 1.5, 0.7)):
+        for u in np.linspace(-1.0, 5.0, 61):
+            cube = np.zeros(LANES, np.float32)
+            add_line_between(cube, 0, LANES, u + 1e-7, s, a, b, 1.0, NORMAL, held, places, gains)
+            # Midpoints of the two boxes, one after the other.
+            t = (np.arange(400) + 0.5) / 400 - 0.5
+            v = (u + 1e-7 + a * t[:, None] + b * t).ravel()
+            want = np.histogram(v, edges)[0] / v.size / np.diff(edges)
+            np.testing.assert_allclose(cube[:4], want, atol=0.01 if a else 1e-6)
+
+
+@pytest.mark.parametrize("lsf", [None, "varying"])
+@pytest.mark.parametrize("sigma", [0.4, 1.0, 3.3])
+@pytest.mark.parametrize("span", [(2.0, 9.0), (-np.inf, np.inf), (40.0, 50.0), (-60.0, -50.0), (5.25, 5.25)])
+def test_table_of_places_holds_every_line(span, sigma, lsf):
+    widths = np.random.default_rng(4).uniform(1.0, 2.5, 13)
+    lsf = None if lsf is None else np.linspace(3.0, 9.0, 13)
+    own, edges = own_channels(widths, lsf)
+    table, lanes, bases, first_cell, phases = line_rows(*span, sigma, own, NORMAL)
+    table = table.reshape(-1, lanes + 2 * LANES)
+    assert not table[:, :LANES].any()
+    assert not table[:, LANES + lanes :].any()
+    for cell in range(bases.size):
+        for p in (0, phases // 3, phases):
+            centre = first_cell + cell + p / phases
+            s = sigma if lsf is None else np.hypot(sigma, response_at(centre, own[0], own[1], own[3]))
+            want = np.diff(cdf((edges - centre) / s)) / np.diff(edges)
+            row = np.zeros(13)
+            for lane in range(lanes):
+                if 0 <= bases[cell] + lane < 13:
+                    row[bases[cell] + lane] = table[cell * (phases + 1) + p, LANES + lane]
+                else:
+                    assert table[cell * (phases + 1) + p, LANES + lane] == 0.0
+            # The cut at CUT sigma on either side, over the width of the narrowest channel.
+            np.testing.assert_allclose(row, want, atol=(3.0 * cdf(-CUT) + SINGLE) / np.diff(edges).min())
+
+
+def test_response_is_linear_between_the_middles_of_channels():
+    lsf = np.array([3.0, 5.0, 4.0, 9.0])
+    (held, places, _, response), edges = own_channels([1.0, 2.0, 0.5, 0.5], lsf)
+    dv = 7.0 * 4.0 / 4.0
+    middles = 0.5 * (edges[1:] + edges[:-1])
+    for u in np.linspace(-2.0, 6.0, 83):
+        assert response_at(u, held, places, response) == pytest.approx(np.interp(u, middles, lsf) / dv, rel=1e-12)
+
+
+# -- lines of no width -------------------------------------------------------------------------------------------
 
 
 def test_zero_width_puts_all_in_one_channel():
@@ -265,7 +377,7 @@ def scattered(x, y, u, width, nv=5, ny=7, nx=6, sigma=None, weight=None, margin=
     weight = np.ones(n) if weight is None else np.asarray(weight, dtype=float)
     scatter(
         cube.flat, cube.hull, cube.shape, *cube.field, nv, x, y, u, sigma, weight, width,
-        np.zeros(0, np.float32), LANES, 0, NORMAL,
+        *NO_TABLE, NORMAL, REGULAR,
     )  # fmt: skip
     # Nothing lies outside of the hull.
     for block, row in np.ndindex(*cube.shape[:2]):
@@ -339,7 +451,7 @@ def test_scatter_of_tabulated_lines_is_that_of_exact_ones(width):
     reach = int(np.ceil(CUT * sigma + 0.5))
     scatter(
         cube.flat, cube.hull, cube.shape, *cube.field, nv, x, y, u, np.full(n, sigma), w, width,
-        table.reshape(-1), lanes, reach, NORMAL,
+        table.reshape(-1), lanes, reach, *NO_TABLE[3:], NORMAL, REGULAR,
     )  # fmt: skip
     # The error of the table for each of the few points that share a pixel.
     error = 2.0 * 0.242 / sigma**2 / PHASES**2 / 8.0 + 2.0 * cdf(-CUT) + SINGLE

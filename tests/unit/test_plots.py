@@ -5,6 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from figure_galaxy import BEAM, GRID, PA, galaxy, noisy
+from matplotlib.collections import QuadMesh
 from matplotlib.contour import ContourSet
 from matplotlib.image import AxesImage
 from matplotlib.patches import Ellipse, StepPatch
@@ -210,6 +211,20 @@ def test_spectrum_is_flux_density_over_the_same_pixels(summary):
 
 
 # -- the position-velocity diagram ----------------------------------------------------------------------------------
+
+
+def test_channels_with_edges_of_their_own_are_drawn_between_them():
+    data, model = noisy(galaxy()), galaxy()
+    edges = GRID.velocity_edges + 30.0 * np.linspace(-1.0, 1.0, GRID.nv + 1) ** 2
+    own = GRID.replace(edges=edges)
+    ax = panels(summary_figure(data.replace(grid=own), model.replace(grid=own), pa=PA, v_sys=1500.0))["pv"]
+    (mesh,) = (child for child in ax.collections if isinstance(child, QuadMesh))
+    corners = np.asarray(mesh.get_coordinates())
+    np.testing.assert_allclose(corners[:, 0, 1], edges)
+    regular = image_of(panels(summary_figure(data, model, pa=PA, v_sys=1500.0))["pv"])
+    np.testing.assert_allclose(corners[0, [0, -1], 0], regular.get_extent()[:2])
+    np.testing.assert_array_equal(np.ma.filled(mesh.get_array(), np.nan), np.ma.filled(regular.get_array(), np.nan))
+    assert ax.get_ylim() == pytest.approx((edges[0], edges[-1]))
 
 
 def test_pv_is_shown_as_far_as_there_are_data():

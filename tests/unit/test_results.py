@@ -1,6 +1,7 @@
 """Summaries of samples, tables, the report, and the files of a result: written, and read back to the last bit."""
 
 import dataclasses
+import hashlib
 import json
 import shutil
 import warnings
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from fits_standard import faults
 from matplotlib.figure import Figure
 
 from kinms import results
@@ -308,6 +310,8 @@ FILES = {
     "channels.png",
     "corner.png",
     "data.fits",
+    *(f"{name}_moment{k}.fits" for name in ("data", "model") for k in (0, 1, 2)),
+    "moment_mask.fits",
     "predictive.png",
     "prior.png",
     "rotation.ecsv",
@@ -367,6 +371,69 @@ def test_saved_cubes_read_back(result, saved):
         np.testing.assert_allclose(again.data, cube.data, rtol=1e-6, atol=1e-12)
         assert again.grid.shape == GRID.shape
         assert again.beam.bmaj == pytest.approx(3.0)
+
+
+def test_saved_maps_are_moments_of_the_signal(result, saved):
+    with fits.open(saved / "moment_mask.fits") as file:
+        assert file[0].header["BITPIX"] == 8
+        keep = file[0].data.astype(bool)
+    assert 0 < keep.sum() < keep.size
+    shown = keep.any(axis=0)
+    for name, cube in {"data": result.data, "model": result.model}.items():
+        maps = {k: fits.getdata(saved / f"{name}_moment{k}.fits") for k in (0, 1, 2)}
+        light = np.where(keep, cube.data, 0.0)
+        np.testing.assert_allclose(maps[0][shown], (light.sum(axis=0) * GRID.dv)[shown], rtol=1e-6)
+        assert np.isnan(maps[0][~shown]).all()
+        good = light.sum(axis=0) > 0.0
+        mean = np.einsum("vyx,v->yx", light, GRID.velocities)[good] / light.sum(axis=0)[good]
+        inside = np.abs(mean - GRID.v_ref) < 0.5 * GRID.nv * GRID.dv
+        np.testing.assert_allclose(maps[1][good][inside], mean[inside], rtol=0, atol=1e-4)  # 32 bits of some 1000 km/s
+        assert np.all(maps[2][good][inside] >= 0.0)
+        assert [fits.getheader(saved / f"{name}_moment{k}.fits")["BTYPE"] for k in (0, 1, 2)] == [
+            "Integrated intensity",
+            "Velocity",
+            "Velocity dispersion",
+        ]
+
+
+def test_every_fits_file_tells_where_it_comes_from(result, saved, tmp_path, monkeypatch):
+    monkeypatch.setattr(FitResult, "_pictures", lambda _: {})  # they take their time
+    text = "[disc]\ninc = 50\n"
+    configuration = f"configuration: sha256 {hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    again = result.save(tmp_path / "again")
+    said = set()
+    for path in saved.glob("*.fits"):
+        with fits.open(path) as file:
+            history = list(file["CHAIN" if path.name == "chain.fits" else 0].header["HISTORY"])
+        assert any(line.startswith("kinms ") for line in history), path
+        assert "seed: 7" in history
+        assert (configuration in history) == (path.name != "chain.fits")
+        said |= {line for line in history if line.startswith("fit: sha256 ")}
+        assert faults(path) == []
+        # Without the configuration the bytes differ by its line alone.
+        assert (again / path.name).stat().st_size == path.stat().st_size
+    assert len(said) == 1
+    assert result.save(tmp_path / "twice").joinpath("model.fits").read_bytes() == (again / "model.fits").read_bytes()
+
+
+def test_noise_of_the_data_comes_back(result, tmp_path, monkeypatch):
+    monkeypatch.setattr(FitResult, "_pictures", lambda _: {})
+    noise = np.random.default_rng(0).uniform(0.001, 0.003, GRID.shape)
+    noise[0, 0, 0] = np.nan
+    noisy = dataclasses.replace(result, data=result.data.replace(noise=noise))
+    back = FitResult.load(noisy.save(tmp_path / "out"))
+    np.testing.assert_array_equal(back.data.noise, noise)
+    assert back.model.noise is None
+
+
+def test_a_file_that_cannot_be_written_is_named(result, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(FitResult, "_write_chain", full)
+    with pytest.raises(FileError, match=r"chain\.fits: cannot be written \(No space left on device\)"):
+        result.save(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"parameters.ecsv", "result.json"}
 
 
 def test_full_directory_is_refused(result, tmp_path):
