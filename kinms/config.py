@@ -94,6 +94,8 @@ class DataOptions:
         HDU that holds the noise of each voxel; default the one that the file has. False takes none.
     flags : int, str or bool, optional
         The same of quality flags.
+    lsf : tuple of pairs of float, optional
+        The spectrograph's response, ``[[wavelength, FWHM], ...]`` in Angstrom: see `kinms.read_cube`.
     """
 
     cube: str
@@ -114,6 +116,7 @@ class DataOptions:
     common_beam: bool | None = None
     variance: int | str | bool | None = None
     flags: int | str | bool | None = None
+    lsf: tuple[tuple[float, float], ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -389,7 +392,7 @@ class Config:
         options = self._selection()
         from kinms.fits_read import read_gain
 
-        others = ("cube", "gain", "mask", "rms", "crop_to_mask", "common_beam", "variance", "flags")
+        others = ("cube", "gain", "mask", "rms", "crop_to_mask", "common_beam", "variance", "flags", "lsf")
         known = {name: value for name, value in options.items() if name not in others}
         with self.naming("data"):
             return read_gain(options["gain"], options["cube"], **known)

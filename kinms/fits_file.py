@@ -76,9 +76,9 @@ SPARSE = 4
 
 #: FITS comes in blocks of so many bytes; a header of more than the second number is none.
 BLOCK, LONGEST_HEADER = 2880, 2**23
-#: Most axes that the standard allows.
+#: Most axes that the standard allows; cards that give sizes, and their value.
 MOST_AXES = 999
-_NAXIS = re.compile(rb"NAXIS   = *[+-]?(\d+)")
+_SIZES = re.compile(rb"(NAXIS\d*|PCOUNT|GCOUNT) *= *([+-]?\d{1,20})")
 
 #: Unpacked files up to this many bytes stay in memory; of the disk this much is left free.
 IN_MEMORY = 2**27
@@ -301,10 +301,10 @@ class ImageFile:
 
 
 class _HeaderStream(io.BufferedReader):
-    """A file in which no header goes on for ever, nor has more axes than astropy can count in a moment.
+    """A file in which no header keeps astropy busy for ever.
 
-    Where a size is damaged, data would be read for a header, up to the end. Headers are read by blocks, one after the
-    other.
+    Where a size is damaged, data would be read for a header up to the end, the same header again and again, or a
+    milliard of axes be counted. Headers are read by blocks, one after the other.
     """
 
     _so_far = 0
@@ -319,9 +319,9 @@ class _HeaderStream(io.BufferedReader):
             raise OSError(f"no END within {in_words(LONGEST_HEADER)} of header")
         found = super().read(size)
         if size == BLOCK:
-            for axes in _NAXIS.findall(found):
-                if int(axes[:20]) > MOST_AXES:
-                    raise OSError(f"NAXIS is {axes[:20].decode()}")
+            for key, value in _SIZES.findall(found):
+                if int(value) < 0 or (key == b"NAXIS" and int(value) > MOST_AXES):
+                    raise OSError(f"{key.decode()} is {value.decode()}")
         return found
 
 

@@ -24,6 +24,7 @@ from kinms.fits_cards import Cards
 from kinms.fits_file import ImageFile, PathLike
 from kinms.fits_layout import Layout, read_header
 from kinms.fits_noise import find_flags, find_noise
+from kinms.fits_spectral import response
 from kinms.grid import CubeGrid
 from kinms.memory import available_memory, in_words
 from kinms.noise import estimate_rms
@@ -76,6 +77,7 @@ def read_cube(
     common_beam: bool = False,
     variance: int | str | None = "auto",
     flags: int | str | None = "auto",
+    lsf: Sequence[Sequence[float]] | None = None,
 ) -> Cube:
     """Read a spectral cube of any telescope.
 
@@ -116,6 +118,9 @@ def read_cube(
         the one that belongs to the data (STAT, VARIANCE, IVAR, ERR, NOISE ...: see `kinms.fits_noise`). None: none.
     flags : int or str or None, optional
         HDU with quality flags; voxels flagged there, or without a noise, are masked. Default and None as above.
+    lsf : sequence of (wavelength, FWHM), optional
+        The spectrograph's response, both in Angstrom, linear between: it becomes `CubeGrid.lsf_sigma`, one value per
+        channel, by which models of this cube are broadened.
 
     Returns
     -------
@@ -140,6 +145,7 @@ def read_cube(
     Examples
     --------
     >>> import tempfile, os
+    >>> from kinms.fits_write import write_cube
     >>> from kinms.grid import CubeGrid, Beam
     >>> cube = Cube(np.ones((4, 8, 8)), CubeGrid((4, 8, 8), cell=1.0, dv=10.0, v_ref=500.0), Beam(3.0))
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -184,6 +190,9 @@ def read_cube(
     if quality is not None and good is not None:
         n = np.count_nonzero(~good & np.isfinite(data))
         extra.append((f"flags from {quality}: {n} of {data.size} voxels are not used", False))
+    if lsf is not None:
+        sigmas = response(part.velocities, part.spectral.convention, part.grid.rest_frequency, lsf)
+        part = dataclasses.replace(part, grid=part.grid.replace(lsf_sigma=sigmas))
     part = dataclasses.replace(part, notes=(*part.notes, *extra))
     warn_of(part, 3)
     if good is not None:
@@ -278,7 +287,11 @@ def box_rms(path: PathLike, data: FloatArray, good: np.ndarray | None = None) ->
     finite = np.isfinite(data) if good is None else np.isfinite(data) & good
     if not finite.any():
         raise FileError(path, "holds no finite voxel in what was read: all are NaN.", "Check the file and the cuts.")
-    return estimate_rms(data, finite)
+    with np.errstate(over="ignore", invalid="ignore"):
+        rms = estimate_rms(data, finite)
+    if not math.isfinite(rms):
+        raise FileError(path, f"holds numbers up to {np.nanmax(np.abs(data)):.3g}.", "Check its data, and BSCALE.")
+    return rms
 
 
 def as_floats(array: np.ndarray) -> FloatArray:

@@ -9,15 +9,16 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.constants import c as SPEED_OF_LIGHT
 
-from kinms.errors import HeaderError
+from kinms.errors import HeaderError, InputError
 from kinms.fits_cards import Cards, Notes, parse_unit
 from kinms.fits_rest import SI_UNIT, RestValue, Wanted, find_rest, missing_rest
-from kinms.records import FloatArray
+from kinms.grid import FWHM_PER_SIGMA
+from kinms.records import FloatArray, check_array
 
 if TYPE_CHECKING:
     import astropy.units
@@ -29,6 +30,7 @@ __all__ = [
     "SpectralCards",
     "air_to_vacuum",
     "frequency_ratio",
+    "response",
     "spectral_kind",
     "tame_spectral",
     "velocity",
@@ -89,6 +91,44 @@ def frequency_ratio(v: FloatArray, convention: str) -> FloatArray:
     if convention == "optical":
         return 1.0 / (1.0 + beta)
     return np.sqrt((1.0 - beta) / (1.0 + beta))
+
+
+def response(velocities: FloatArray, convention: str, rest_frequency: float | None, lsf: Any) -> FloatArray:
+    """Return 1 sigma (km/s) of a spectrograph's response at velocities, from its FWHM at some wavelengths.
+
+    Parameters
+    ----------
+    velocities : ndarray, shape (nv,)
+        km/s.
+    convention : str
+        Theirs.
+    rest_frequency : float or None
+        Hz.
+    lsf : array_like, shape (n, 2)
+        Wavelengths, ascending, and the FWHM there, both in Angstrom; linear between, and held beyond the ends.
+
+    Raises
+    ------
+    InputError
+        If wavelengths do not ascend, something is not positive, or no rest value tells the wavelengths of the channels.
+
+    Examples
+    --------
+    At 6000 Angstrom 2.5 are 125 km/s:
+
+    >>> rest = SPEED_OF_LIGHT / 6000e-10
+    >>> round(2.3548 * float(response(np.zeros(1), "optical", rest, [(5000, 2.6), (7000, 2.4)])[0]), 1)
+    124.9
+    """
+    table = check_array("lsf", lsf, shape=(-1, 2))
+    if not len(table) or np.any(table <= 0.0) or np.any(np.diff(table[:, 0]) <= 0.0):
+        raise InputError("lsf", table.tolist(), "pairs of wavelength, ascending, and FWHM, in Angstrom")
+    if rest_frequency is None:
+        raise InputError("lsf", "given", "a cube with a rest value, which tells its wavelengths", "Give line.")
+    wavelength = SPEED_OF_LIGHT / (rest_frequency * frequency_ratio(velocities, convention))
+    fwhm = np.interp(1e10 * wavelength, *table.T) * 1e-10
+    ends = (velocity(SPEED_OF_LIGHT / (wavelength + side * fwhm) / rest_frequency, convention) for side in (0.5, -0.5))
+    return np.asarray((next(ends) - next(ends)) / FWHM_PER_SIGMA)
 
 
 def air_to_vacuum(wavelength: FloatArray) -> FloatArray:

@@ -55,6 +55,7 @@ _TYPES: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     FloatArray: ("a list of numbers", _list_of(_is_number)),
     tuple[float, float]: ("a list of two numbers", _list_of(_is_number, 2)),
     tuple[int, int, int]: ("a list of three integers", _list_of(_is_integer, 3)),
+    tuple[tuple[float, float], ...]: ("a list of pairs of numbers", _list_of(_list_of(_is_number, 2))),
     tuple[tuple[int, int], ...]: ("a list of pairs of integers", _list_of(_list_of(_is_integer, 2))),
 }
 

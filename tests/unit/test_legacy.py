@@ -8,7 +8,7 @@ import pytest
 from astropy.io import fits
 
 from kinms.errors import InputError, InputTypeError, KinmsError, KinmsWarning, UnknownNameError
-from kinms.legacy import KinMS
+from kinms.legacy import KinMS, KinMS2
 from kinms.radial_motion import radial_motion
 
 RAD = np.arange(0.0, 18.5, 0.5)
@@ -57,6 +57,7 @@ def test_both_styles_and_every_order_give_the_same_bytes():
     assert KinMS(*SCOPE, 50.0, 30.0, **by_name).model_cube().tobytes() == expected
     assert KinMS(*SCOPE, 50.0, posAng=30.0, **by_name).model_cube(toplot=False).tobytes() == expected
     assert KinMS(*SCOPE, **MODEL).model_cube(False).tobytes() == expected
+    assert KinMS2(*SCOPE, 50.0, 30.0, **by_name).model_cube().tobytes() == expected
     assert KinMS(*SCOPE, 1e5, 7, True).model_cube(50.0, 30.0, **by_name).tobytes() == expected
     named = dict(zip(("xs", "ys", "vs", "cellSize", "dv", "beamSize"), SCOPE, strict=True))
     assert KinMS(**named).model_cube(posAng=30.0, inc=50.0, **by_name).tobytes() == expected
@@ -128,6 +129,9 @@ def test_the_tutorials_constructor_call():
         (lambda: KinMS(*SCOPE).model_cube(savname="x", **MODEL), UnknownNameError, "Did you mean 'savename'"),
         (lambda: KinMS(*SCOPE).model_cube(*range(29)), InputTypeError, "^the number of arguments of model_cube is 29"),
         (lambda: KinMS(*SCOPE, skySampler=True, posAng=3.0), InputTypeError, "^inc is missing"),
+        (lambda: KinMS2(*SCOPE), InputTypeError, "^inc is missing"),
+        (lambda: KinMS2(*SCOPE, 45.0, nSamps=3, **PROFILE), InputTypeError, "^posAng is missing"),
+        (lambda: KinMS2(*SCOPE, **MODEL, multiple_line_lam=[1.0]), UnknownNameError, "mean 'multiple_line_lams'"),
     ],
 )  # fmt: skip
 def test_calls_that_cannot_be_meant(call, error, message):
