@@ -265,6 +265,26 @@ def test_header(real_data, name):
     compare(read_header(load(real_data, name), **row.given), row)
 
 
+@pytest.mark.parametrize("name", READ)
+def test_sky_of_header(real_data, name):
+    """The reference position is where astropy.wcs, given the header as it is, has pixel n // 2."""
+    header = load(real_data, name)
+    before = header.tostring(padding=False)
+    layout = read_header(header, **ANSWERS[name].given)
+    assert header.tostring(padding=False) == before  # never changed
+    if name == "GIPSY_permuted_manyaxes":  # astropy does not know FREQ-OHEL
+        header["CTYPE1"] = "FREQ"
+    lengths = (layout.grid.nx, layout.grid.ny)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        wcs = WCS(header).sub(["longitude", "latitude"])
+        x, y = (n - 1 - n // 2 if f in layout.flipped else n // 2 for n, f in zip(lengths, "xy", strict=True))
+        sky = wcs.pixel_to_world(x, y).icrs
+    assert (layout.grid.ra, layout.grid.dec) == pytest.approx(
+        (sky.ra.deg, sky.dec.deg), abs=1e-6 * layout.grid.cell / 3600
+    )
+
+
 @pytest.mark.parametrize("name", [name for name in READ if ANSWERS[name].without])
 def test_header_without_a_rest_value(real_data, name):
     with pytest.raises(HeaderError) as caught:
