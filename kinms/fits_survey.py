@@ -15,11 +15,12 @@ from astropy.io import fits
 
 from kinms.cube import Cube, SpectralAxis
 from kinms.errors import HeaderError, InputTypeError
+from kinms.fits_box import cut_box
 from kinms.fits_cards import WCS_KEY, Cards
 from kinms.fits_file import ImageFile, PathLike
 from kinms.fits_layout import Layout, read_header
 from kinms.fits_noise import find_noise
-from kinms.fits_read import DOUBLE_VOXELS, as_floats, box_rms, cut_box, open_layout, read_cube, warn_of
+from kinms.fits_read import DOUBLE_VOXELS, as_floats, box_rms, open_layout, read_cube, warn_of
 from kinms.fits_spectral import SPEED_OF_LIGHT, frequency_ratio
 from kinms.grid import PSF, CubeGrid
 from kinms.lines import find_line, identify_line

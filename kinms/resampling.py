@@ -17,7 +17,7 @@ import numpy as np
 
 from kinms.cube import Cube
 from kinms.errors import InputError, InputTypeError, KinmsWarning
-from kinms.fits_read import Box, choose_box, mask_box
+from kinms.fits_box import Box, choose_box, mask_box
 from kinms.fits_regrid import binned_header, cropped_header, pixel_of, velocity_header
 from kinms.grid import CubeGrid
 from kinms.noise import estimate_rms

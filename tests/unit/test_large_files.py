@@ -20,6 +20,7 @@ from fits_files import header, numbers, write
 
 import kinms.fits_file as fits_file
 import kinms.fits_read as fits_read
+import kinms.fits_stream as fits_stream
 from kinms.errors import FileError, HeaderError, InputError, KinmsError
 from kinms.fits_read import read_cube, read_gain
 from kinms.memory import available_memory, in_words
@@ -216,12 +217,12 @@ def test_packed_files(saved, tmp_path, monkeypatch, name, pack):
     path.write_bytes(pack(whole))
     np.testing.assert_array_equal(read_cube(path).data, numbers(header()))
     # One that is too large for memory goes through a temporary file, and that is said.
-    monkeypatch.setattr(fits_file, "IN_MEMORY", 3000)
+    monkeypatch.setattr(fits_stream, "IN_MEMORY", 3000)
     cube = read_cube(path)
     np.testing.assert_array_equal(cube.data, numbers(header()))
     assert any("unpacked" in text and "to 5.6 KiB" in text for text in cube.warnings)
     # And one for which there is no room is refused before the disk is full.
-    monkeypatch.setattr(fits_file, "LEAVE_FREE", 2**62)
+    monkeypatch.setattr(fits_stream, "LEAVE_FREE", 2**62)
     with pytest.raises(FileError, match=r"holds more than the 2\.9 KiB that unpacking it may take in .* -d where"):
         read_cube(path)
     path.write_bytes(pack(whole)[:-30])
@@ -291,7 +292,7 @@ def test_what_is_no_file(tmp_path, monkeypatch):
     def refuse(*_args, **_keywords):  # who runs the tests may be allowed everything
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(fits_file, "open", refuse, raising=False)
+    monkeypatch.setattr(fits_stream, "open", refuse, raising=False)
     with pytest.raises(FileError, match=r"mine\.fits: cannot be opened \(Permission denied\)\. Check its permissions"):
         read_cube(tmp_path / "mine.fits")
 
