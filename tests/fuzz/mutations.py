@@ -98,6 +98,8 @@ def spoil(cards, rng):
     key = cards[k][:8].strip()
     how = int(rng.integers(14))
     keys = [entry[:8].strip() for entry in cards]
+    if how == 6 and not any(name.startswith("NAXIS") for name in keys):
+        how = 0
     if how == 0:
         del cards[k]
     elif how == 1:

@@ -1,0 +1,5 @@
+"""Where `KinMS` is imported from, too."""
+
+from KinMS import KinMS
+
+__all__ = ["KinMS"]
