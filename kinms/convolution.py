@@ -110,8 +110,9 @@ class _Ready:
     """Passes as the kernels take them: scaled to Jy/beam, single precision, and the room that they need."""
 
     def __init__(self, passes: _Passes, scale: float, width: float = 0.0, box: bool = False) -> None:
-        self.wy = _sharpen(passes.wy, width, box).astype(np.float32)
-        self.wx = (_sharpen(passes.wx, width, box) * scale).astype(np.float32)
+        # All in C order: kernels are compiled for each order that they meet.
+        self.wy = _sharpen(passes.wy, width, box).astype(np.float32, order="C")
+        self.wx = (_sharpen(passes.wx, width, box) * scale).astype(np.float32, order="C")
         self.wd, self.slant = passes.wd.astype(np.float32), passes.slant
         #: Rows and columns beyond the field that the slanted pass fills.
         self.spill = (self.wy.shape[1] // 2 if self.wd.size else 0, (self.wd.size // 2) * abs(self.slant[0]))

@@ -152,9 +152,6 @@ def _moved(statement: str, module: str, name: str, alias: str | None) -> Finding
 
 
 def _gone(statement: str, module: str, name: str, near: str) -> Finding:
-    if module in ("kinms.KinMS", "kinms.KinMS2", "kinms.KinMS_jax") or name in ("KinMS2", "KinMS_jax"):
-        why = "One class takes the calls of KinMS 2 and of KinMS 3, and needs no jax."
-        return Finding(CHANGE, statement, "from kinms import KinMS", why)
     if module.startswith("kinms.examples"):
         why = "Upstream's test suite is not part of this package; tutorials/gallery/ has its galaxies."
         return Finding(CHANGE, statement, "run a script of tutorials/gallery/", why)
