@@ -476,7 +476,7 @@ def _complaints(disc: Disc, grid: CubeGrid, beam: PSF | None, sampling: Sampling
         said.append("The disc lies wholly outside the field or the velocity range: the cube is zero everywhere.")
     elif lost > 0.01:
         # One digit: in a fit by script the share changes at every step, and each new text would be shown again.
-        said.append(f"About {100 * lost:.0g} % of the flux lies outside the cube and is lost.")
+        said.append(f"About {float(f'{100 * lost:.0g}'):g} % of the flux lies outside the cube and is lost.")
     if beam is not None:
         if beam.finest < 2.0 * grid.cell:
             size = f"{beam.bmaj:g} x {beam.finest:g} arcsec"

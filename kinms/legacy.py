@@ -20,6 +20,7 @@ import functools
 import inspect
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ import numpy as np
 
 from kinms.cube import Cube, Sampling, SpectralAxis, simulate
 from kinms.disc import Cloudlets, Disc
-from kinms.errors import InputError, InputTypeError, UnknownNameError
+from kinms.errors import InputError, InputTypeError, KinmsWarning, UnknownNameError
 from kinms.flows import Flow
 from kinms.grid import Beam, CubeGrid
 from kinms.kernels.points import invert_cumulative
@@ -447,10 +448,17 @@ class KinMS:
         Warns
         -----
         KinmsWarning
-            If flux is lost outside the cube, or the beam is under two pixels or larger than the field.
+            If flux is lost outside the cube, or the beam is under two pixels or larger than the field; for ``nSamps``,
+            ``seed``, ``fixSeed``, ``verbose`` or ``huge_beam`` given here, which only the constructor heeds.
         """
         names = (*GALAXY, *TELESCOPE)
         plot = {name: kwargs.pop(name) for name in list(kwargs) if name not in names}
+        for name in [name for name in kwargs if name in EFFORT]:
+            del kwargs[name]
+            said = (
+                f"{name} has no effect in model_cube, as upstream: give it to the constructor, KinMS(..., {name}=...)."
+            )
+            warnings.warn(said, KinmsWarning, stacklevel=2)
         for name in kwargs:
             if name in TELESCOPE:
                 raise InputTypeError(name, "given to model_cube", f"{name} in the constructor, KinMS(..., {name}=...)")
@@ -540,6 +548,9 @@ def _check_plot_keywords(plot: Mapping[str, Any]) -> None:
         if name not in known:
             raise UnknownNameError("argument of model_cube", name, [*GALAXY, *known])
 
+
+#: Arguments of the constructor that scripts hand to `KinMS.model_cube`, where upstream drops them without a word.
+EFFORT = ("nSamps", "seed", "fixSeed", "verbose", "huge_beam")
 
 #: What the façade itself tells the plotter.
 _PLOTTER_OWN = ("f", "xsize", "ysize", "vsize", "cellsize", "dv", "beamsize", "posang")

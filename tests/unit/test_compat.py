@@ -92,7 +92,7 @@ def test_a_name_that_is_not_there_comes_with_the_nearest():
 
 def test_kinms_fitter_is_to_be_run_under_the_stand_ins():
     ((line, _, fix),) = found("\nfrom kinms_fitter import kinms_fitter\n", "change")
-    assert line == 2
+    assert line == 1
     assert "compat run" in fix
     assert "PYTHONBREAKPOINT=0" in fix
 

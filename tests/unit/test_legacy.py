@@ -106,6 +106,16 @@ def test_the_tutorials_constructor_call():
     assert velocity[44, 32] > 4.0 > -4.0 > velocity[20, 32], "the western half recedes at position angle 270"
 
 
+@pytest.mark.parametrize("name", ["nSamps", "seed", "fixSeed", "verbose", "huge_beam"])
+@pytest.mark.parametrize("at_once", [False, True])
+def test_what_upstream_drops_in_model_cube_is_dropped_with_a_word(name, at_once):
+    before, after = ({**MODEL}, {}) if at_once else ({}, {**MODEL})
+    plain = KinMS(*SCOPE, **before).model_cube(**after)
+    with pytest.warns(KinmsWarning, match=f"^{name} has no effect in model_cube"):
+        again = KinMS(*SCOPE, **before).model_cube(**after, **{name: 3})
+    np.testing.assert_array_equal(again, plain)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -124,7 +134,8 @@ def test_the_tutorials_constructor_call():
         (lambda: KinMS(*SCOPE).model_cube(), InputTypeError, "^inc is missing"),
         (lambda: KinMS(*SCOPE).model_cube(45.0, **PROFILE), InputTypeError, "^posAng is missing"),
         (lambda: KinMS(*SCOPE).model_cube(45.0, inc=4.0), InputTypeError, "^inc is given twice"),
-        (lambda: KinMS(*SCOPE).model_cube(nSamps=3, **MODEL), InputTypeError, "^nSamps is given to model_cube"),
+        (lambda: KinMS(*SCOPE).model_cube(dv=3, **MODEL), InputTypeError, "^dv is given to model_cube"),
+        (lambda: KinMS(*SCOPE, **MODEL).model_cube(beamSize=3), InputTypeError, "^beamSize is given to model_cube"),
         (lambda: KinMS(*SCOPE).model_cube(gasSgma=3, **MODEL), UnknownNameError, "gasSgma.*Did you mean 'gasSigma'"),
         (lambda: KinMS(*SCOPE).model_cube(savname="x", **MODEL), UnknownNameError, "Did you mean 'savename'"),
         (lambda: KinMS(*SCOPE).model_cube(*range(29)), InputTypeError, "^the number of arguments of model_cube is 29"),
