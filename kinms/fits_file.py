@@ -114,7 +114,7 @@ class ImageFile:
                     with warnings.catch_warnings():
                         warnings.simplefilter("ignore")  # of garbled columns; what they make of the beams is checked
                         return radio_beam.Beams.from_fits_bintable(hdu)
-                except GARBLED as error:
+                except (*GARBLED, NameError) as error:  # a misspelt name is what radio_beam makes of odd units
                     raise HeaderError("BEAMS", f"the table of beams cannot be read ({one_line(error)}).") from None
         return None
 

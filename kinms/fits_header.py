@@ -301,7 +301,10 @@ def _matrix(cards: Cards, axes: Axes, n: int) -> tuple[FloatArray, str]:
                 value = elements[i, j]
                 matrix[i - 1, j - 1] = value if value is not None else (kind == "PC" and i == j)
             if kind == "PC":
-                matrix[i - 1] *= _needed(cards, f"CDELT{i}")
+                with np.errstate(over="ignore"):
+                    matrix[i - 1] *= _needed(cards, f"CDELT{i}")
+                if not np.isfinite(matrix[i - 1]).all():
+                    raise HeaderError(f"CDELT{i}", "times PC is too large for a number.", "Correct the cards.")
         key = f"{kind}{lon}_{lat}"
         break
     else:

@@ -52,7 +52,7 @@ _OTHERS = {
 BLOCK, LONGEST_HEADER = 2880, 2**23
 #: Most axes that the standard allows; cards that give sizes, and their value.
 MOST_AXES = 999
-_SIZES = re.compile(rb"(NAXIS\d*|PCOUNT|GCOUNT) *= *([+-]?\d{1,20})")
+_SIZES = re.compile(rb"(NAXIS\d{0,3}|PCOUNT|GCOUNT)\s*")
 
 #: Unpacked files up to this many bytes stay in memory; of the disk this much is left free.
 IN_MEMORY = 2**27
@@ -117,10 +117,22 @@ class HeaderStream(io.BufferedReader):
             raise OSError(f"no END within {in_words(LONGEST_HEADER)} of header")
         found = super().read(size)
         if size == BLOCK:
-            for key, value in _SIZES.findall(found):
-                if int(value) < 0 or (key == b"NAXIS" and int(value) > MOST_AXES):
-                    raise OSError(f"{key.decode()} is {value.decode()}")
+            _check_sizes(found)
         return found
+
+
+def _check_sizes(block: bytes) -> None:
+    """Refuse sizes with which astropy would count for ever, or ask for all the memory there is."""
+    for start in range(0, len(block), 80):
+        card = block[start : start + 80]
+        if _SIZES.fullmatch(card[:8]) and card[8:9] == b"=":
+            key, text = card[:8].decode().strip(), card[9:].partition(b"/")[0].decode("ascii", "replace").strip()
+            try:
+                value = int(text)
+            except ValueError:
+                raise OSError(f"{key} is {text[:20] or 'blank'}") from None
+            if value < 0 or (key == "NAXIS" and value > MOST_AXES):
+                raise OSError(f"{key} is {value}")
 
 
 def _check_readable(path: Path) -> bytes:
