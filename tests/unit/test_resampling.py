@@ -190,10 +190,10 @@ def test_noise_goes_down_as_it_does(tmp_path):
 
 def test_left_over(tmp_path):
     cube = cube_of(tmp_path)
-    with pytest.warns(KinmsWarning, match=r"The last 1 row, 1 column fill no bin: left out\."):
+    with pytest.warns(KinmsWarning, match=r"The last 1 row, 1 column would not fill a bin: left out\."):
         small = cube.downsample(2)
-    assert small.warnings[-1] == "the last 1 row, 1 column fill no bin: left out"
-    with pytest.warns(KinmsWarning, match=r"The last 2 channels fill no bin"):
+    assert small.warnings[-1] == "the last 1 row, 1 column would not fill a bin: left out"
+    with pytest.warns(KinmsWarning, match=r"The last 2 channels would not fill a bin"):
         assert cube.rebin(5).grid.nv == 2
 
 
