@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         SamplingError,
         UnknownNameError,
     )
+    from kinms.fits_north_up import north_up
     from kinms.fits_read import read_cube
     from kinms.fits_survey import describe, read_obspars
     from kinms.fits_write import write_cube, write_map
@@ -150,6 +151,7 @@ _LAZY = {
     "fit": "fitting",
     "guess": "guessing",
     "jacobian": "derivatives",
+    "north_up": "fits_north_up",
     "predictive_figure": "plots",
     "prior_figure": "plots",
     "read_cube": "fits_read",
@@ -232,6 +234,7 @@ __all__ = [
     "fit",
     "guess",
     "jacobian",
+    "north_up",
     "predictive_figure",
     "prior_figure",
     "radial_motion",
@@ -271,6 +274,10 @@ class _Package(types.ModuleType):
         if name in ("KinMS", "KinMS2") and isinstance(value, types.ModuleType):
             value = value.KinMS
         super().__setattr__(name, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Functions of notebooks that use the package travel to workers by value, and it by its name.
+        return importlib.import_module, (self.__name__,)
 
 
 sys.modules[__name__].__class__ = _Package

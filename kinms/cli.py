@@ -1,4 +1,4 @@
-"""The command line: ``kinms info``, ``kinms simulate``, ``kinms fit``, ``kinms compare`` and ``kinms selftest``.
+"""The command line: ``kinms info``, ``north-up``, ``simulate``, ``fit``, ``compare`` and ``selftest``.
 
 Exit status: 0; 1 where sampling could not go on, or a checkpoint could not be written; 2 for bad input, with one line
 on stderr that says what to change; 130 after Ctrl-C, with what had been sampled saved.
@@ -181,6 +181,15 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument("--convention", metavar="NAME", help="radio, optical or relativistic: velocities that are wanted")
     info.set_defaults(command=_info)
 
+    turn = commands.add_parser(
+        "north-up", parents=[common], help="resample a turned cube, or oblong pixels", description=_north_up.__doc__
+    )
+    turn.add_argument("cube", metavar="IN.fits", help="FITS cube")
+    turn.add_argument("output", metavar="OUT.fits", help="cube to write")
+    turn.add_argument("--hdu", metavar="N", type=_hdu, help="number or name of the HDU that holds the cube")
+    turn.add_argument("--overwrite", action="store_true", help="write over what exists")
+    turn.set_defaults(command=_north_up)
+
     simulate = commands.add_parser(
         "simulate", parents=[common], help="make the cube of a disc", description=_simulate.__doc__
     )
@@ -262,6 +271,19 @@ def _info(args: argparse.Namespace, journal: Journal) -> int:
 def _print_sheet(lines: Iterable[tuple[str, str]], journal: Journal) -> None:
     for label, text in lines:
         journal.say(textwrap.fill(f"{label:<9} {text}", WIDTH, subsequent_indent=" " * 10, break_on_hyphens=False))
+
+
+# -- kinms north-up -----------------------------------------------------------------------------------------------
+
+
+def _north_up(args: argparse.Namespace, journal: Journal) -> int:
+    """Resample a cube to North up and square pixels, with the noise and the flags beside it."""
+    from kinms.fits_north_up import north_up
+
+    for line in north_up(args.cube, args.output, hdu=args.hdu, overwrite=args.overwrite):
+        journal.say(textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False))
+    journal.say(f"Written to {args.output}")
+    return 0
 
 
 # -- kinms simulate -----------------------------------------------------------------------------------------------

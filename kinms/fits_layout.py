@@ -28,11 +28,14 @@ from kinms.grid import Beam, CubeGrid
 from kinms.psf import ChannelBeams
 from kinms.records import FloatArray
 
-__all__ = ["Layout", "read_header"]
+__all__ = ["Layout", "orientation", "read_header"]
 
 #: Pixels may be this far from square, and the axes this many degrees from North; beyond, the cube is refused.
 SQUARE = 0.01
 ALIGNED = 0.5
+
+#: What helps then.
+_RESAMPLE = "Resample it North up: kinms north-up IN OUT, or km.north_up"
 
 #: More channels than this are a damaged header, not a cube.
 MAX_CHANNELS = 1_000_000
@@ -299,7 +302,7 @@ def _layout(tamed: Tamed, convention: str | None) -> Layout:
     halves = halves[:: -1 if flipped else 1]
     v, edges = halves[1::2], halves[::2]
 
-    swapped, signs, cell = _orientation(celestial, tamed, notes)
+    swapped, signs, cell = orientation(celestial, tamed, notes)
     flipped += [name for name, sign in zip(("x", "y"), signs, strict=True) if sign < 0]
     ny, nx = (tamed.lengths[(lon if swapped else lat) - 1], tamed.lengths[(lat if swapped else lon) - 1])
     ndim = len(tamed.lengths)
@@ -351,10 +354,24 @@ def _velocities(spectral: SpectralCards, world: FloatArray, convention: str, axi
     return velocity(frequency / (spectral.rest_frequency or np.nan), convention)
 
 
-def _orientation(
-    celestial: WCS, tamed: Tamed, notes: list[tuple[str, bool]]
-) -> tuple[bool, tuple[float, float], float]:
-    """Return whether x is the latitude axis, +1 where x runs West and y North, and the pixel size in arcsec."""
+def orientation(celestial: WCS, tamed: Tamed, notes: list[tuple[str, bool]]) -> tuple[bool, tuple[float, float], float]:
+    """Return whether x is the latitude axis, +1 where x runs West and y North, and the pixel size in arcsec.
+
+    Parameters
+    ----------
+    celestial : astropy.wcs.WCS
+        Of the two sky axes, longitude first.
+    tamed : Tamed
+        The header.
+    notes : list of (str, bool)
+        Takes what was assumed.
+
+    Raises
+    ------
+    HeaderError
+        If North is not up, pixels are not square, at the reference position or in the middle of the image, or that is
+        not on the sky.
+    """
     matrix = celestial.pixel_scale_matrix  # rows East, North; columns the file's pixel axes; degrees
     swapped = bool(abs(matrix[0, 0]) < abs(matrix[0, 1]))
     lon, lat = tamed.axes.longitude, tamed.axes.latitude
@@ -362,11 +379,11 @@ def _orientation(
     sides = np.hypot(turned[0], turned[1])
     if abs(sides[0] - sides[1]) > SQUARE * sides[1]:
         message = f"pixels are {3600 * sides[0]:.6g} x {3600 * sides[1]:.6g} arcsec; square ones are needed."
-        raise HeaderError(f"CDELT{lon}", message, "Resample the cube, e.g. with reproject.")
+        raise HeaderError(f"CDELT{lon}", message, f"{_RESAMPLE}.")
     angle = _angle(turned)
     if abs(angle) > ALIGNED:
         message = f"the image is rotated by {angle:.3g} degrees from North."
-        raise HeaderError(tamed.rotation_key, message, "Resample it North up, e.g. with reproject.")
+        raise HeaderError(tamed.rotation_key, message, f"{_RESAMPLE}.")
     cell = 3600.0 * float(np.sqrt(abs(np.linalg.det(matrix))))
 
     centre = np.array([(tamed.lengths[lon - 1] - 1) / 2.0, (tamed.lengths[lat - 1] - 1) / 2.0])
@@ -375,7 +392,7 @@ def _orientation(
     if np.any(np.abs(stretch - 1.0) > SQUARE):
         name = tamed.header[f"CTYPE{lon}"]
         message = f"{name} makes pixels of {stretch[0]:.4f} x {stretch[1]:.4f} cells in the middle of the image."
-        raise HeaderError(f"CTYPE{lon}", message, "Resample to a projection about the galaxy, e.g. with reproject.")
+        raise HeaderError(f"CTYPE{lon}", message, f"{_RESAMPLE}, about the middle.")
     drift = _angle(local)
     if abs(drift - angle) > ALIGNED:
         notes.append((f"North is {drift:.2g} degrees off the y axis in the middle of the image", True))

@@ -248,7 +248,8 @@ def _even(cube: Cube, bins: tuple[int, int, int]) -> tuple[Cube, str]:
     names = ("channels", "rows", "columns")
     left = ", ".join(f"{k} {name if k > 1 else name[:-1]}" for k, name in zip(over, names, strict=True) if k)
     box = [(0, n - k) for n, k in zip(cube.data.shape, over, strict=True)]
-    return subcube(cube.replace(rms=None), box=box).replace(rms=cube.rms), f"the last {left} would not fill a bin: left out"
+    cut = subcube(cube.replace(rms=None), box=box).replace(rms=cube.rms)
+    return cut, f"the last {left} would not fill a bin: left out"
 
 
 def _check_same_beams(beam: ChannelBeams, weights: FloatArray) -> None:

@@ -52,6 +52,7 @@ FLOORS = {
     "kinms.fits_header": 11,
     "kinms.fits_layout": 12,
     "kinms.fits_box": 13,
+    "kinms.fits_north_up": 13,
     "kinms.fits_companion": 14,
     "kinms.fits_read": 15,
     "kinms.fits_made": 11,

@@ -288,3 +288,14 @@ def test_a_package_that_cannot_be_written_to(tmp_path):
     out, err = run(code, path=[tmp_path], PYTHONDONTWRITEBYTECODE="1", **places)
     assert out == f"{tmp_path / 'kinms' / '__init__.py'}\n"
     assert err == heard(EVERY_TIME)
+
+
+def test_functions_of_a_notebook_that_use_the_package_reach_workers():
+    # Functions of no module travel by value, and what they use with them.
+    code = (
+        "import joblib, kinms as km\n"
+        "def area(x):\n    return km.Beam(x).area\n"
+        "print(joblib.Parallel(n_jobs=2)(joblib.delayed(area)(x) for x in (1.0, 2.0)) == [area(1.0), area(2.0)])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.stdout == "True\n", done.stderr
