@@ -8,6 +8,9 @@ in a folder, from which every later process loads it at once: ``NUMBA_CACHE_DIR`
   damaged, the kernels are compiled in every process; nothing else goes wrong.
 - Machine code is also taken for stale when the options, the file of a kernel that is called, or a constant that comes
   from another file have changed; numba itself looks at the file of the kernel alone.
+- Of processes that meet a new kernel at the same time one compiles, and the others wait and load what it made. Machine
+  code of a kernel depends, in the last bit, on which of those that it calls were there to be inlined: two processes
+  that compiled at once would give different bits.
 - A process that has to compile says so, once: silence for so long looks like a program that hangs. A library should
   log rather than print, so this goes to the logger ``kinms.compilation`` at level INFO. Most who work at a terminal or
   in a notebook have never set up logging; where nobody hears the logger they get one line on stderr instead. Batch jobs
@@ -16,11 +19,14 @@ in a folder, from which every later process loads it at once: ``NUMBA_CACHE_DIR`
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import inspect
 import logging
+import os
 import sys
+import time
 from collections.abc import Callable
 from multiprocessing import parent_process
 from typing import Any
@@ -32,6 +38,9 @@ __all__ = ["kernel"]
 
 # Products may be fused with sums (fma), which only rounds less; nothing that changes the meaning of NaN or of order.
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+
+#: Seconds to wait for another process that compiles: it may have stopped in the middle.
+_PATIENCE = 180.0
 
 logger = logging.getLogger(__name__)
 _announced = False
@@ -74,7 +83,21 @@ def kernel(function: Callable[..., Any] | None = None, *, cache: bool = True, **
     # The only use of what numba does not document: without it, or with NUMBA_DISABLE_JIT, all but the message works.
     if cache and hasattr(dispatcher, "_cache"):
         dispatcher._cache = _Shelf(dispatcher._cache, function, options)
+        dispatcher._compiler.compile = _giving_back(dispatcher._compiler.compile)
     return dispatcher
+
+
+def _giving_back(compile_: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile as before, and end this process's turn if that fails, or Ctrl-C stops it: nothing is saved then."""
+
+    def compile_or_give_back(*args: Any) -> Any:
+        try:
+            return compile_(*args)
+        except BaseException:
+            _turn.give_back()
+            raise
+
+    return compile_or_give_back
 
 
 class _Shelf:
@@ -98,6 +121,18 @@ class _Shelf:
         return getattr(self._cache, name)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        found = self._load(sig, target_context)
+        if found is None:
+            # numba compiles next, and then saves; until then other processes wait.
+            _turn.take(self._cache.cache_path)
+            found = self._load(sig, target_context)
+            if found is not None:
+                _turn.give_back()
+        if found is None:
+            _announce(kept=self._cache.cache_path is not None)
+        return found
+
+    def _load(self, sig: Any, target_context: Any) -> Any:
         try:
             found = self._cache.load_overload(self._key(sig), target_context)
         except Exception as error:  # whatever unpickling half a file comes up with
@@ -107,8 +142,6 @@ class _Shelf:
         # Two processes that save different signatures at once may give the files of both the same name.
         if found is not None and tuple(found.signature.args) != tuple(getattr(sig, "args", sig)):
             found = None
-        if found is None:
-            _announce(kept=self._cache.cache_path is not None)
         return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
@@ -116,6 +149,8 @@ class _Shelf:
             self._cache.save_overload(self._key(sig), data)
         except Exception as error:  # a full disk, a quota, an index that is no pickle
             self._fail("kept", error)
+        finally:
+            _turn.give_back()
 
     def flush(self) -> None:
         try:
@@ -128,6 +163,46 @@ class _Shelf:
 
     def _fail(self, what: str, error: Exception) -> None:
         logger.info("The compiled kernel %s cannot be %s: %r.", self._function.__name__, what, error)
+
+
+class _Turn:
+    """This process's turn to compile: a lock on a file among the kernels, where there is one and the system has locks.
+
+    Kernels call kernels, so that it is taken again while it is held. Only what numba's own lock guards comes here.
+    """
+
+    def __init__(self) -> None:
+        self._depth, self._file = 0, -1
+
+    def take(self, folder: str | None) -> None:
+        self._depth += 1
+        if self._depth > 1 or folder is None:
+            return
+        try:
+            import fcntl
+
+            self._file = os.open(os.path.join(folder, ".kinms-compiling"), os.O_CREAT | os.O_RDWR, 0o666)
+        except (ImportError, OSError):  # Windows; a folder that cannot be written to
+            return
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                time.sleep(0.05)
+            except OSError:  # a file system without locks
+                return
+
+    def give_back(self) -> None:
+        self._depth = max(self._depth - 1, 0)
+        if self._depth == 0 and self._file >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self._file)  # which unlocks it
+            self._file = -1
+
+
+_turn = _Turn()
 
 
 def _fingerprint(function: Callable[..., Any], options: dict[str, Any]) -> str:

@@ -299,3 +299,39 @@ def test_functions_of_a_notebook_that_use_the_package_reach_workers():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.stdout == "True\n", done.stderr
+
+
+SAME_KERNELS = """
+import hashlib, warnings
+warnings.simplefilter("ignore")
+import kinms as km
+light, rotation = km.ExponentialDisc(scale=7.0), km.ArctanCurve(v_max=190.0, r_turn=3.0)
+disc = km.Disc(surface_brightness=light, rotation=rotation, inc=53, pa=120, sigma_gas=15)
+cube = km.simulate(disc, km.CubeGrid((32, 56, 56), cell=1.0, dv=20.0), km.Beam(7.0, 5.0, 20.0))
+print(hashlib.sha256(cube.data.tobytes()).hexdigest())
+"""
+
+
+def test_processes_that_start_at_once_on_an_empty_cache_have_the_same_bits(tmp_path):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", SAME_KERNELS]
+    both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    found = [process.communicate(timeout=300)[0] for process in both]
+    found.append(subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300).stdout)
+    assert len(found[0]) == 65
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_kernel_that_does_not_compile_leaves_the_turn_to_others(tmp_path, monkeypatch):
+    from kinms import compilation
+
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+
+    @kernel
+    def wrong(x):
+        return x.nothing_like_this
+
+    for _ in range(2):
+        with pytest.raises(numba.TypingError):
+            wrong(1.0)
+        assert compilation._turn._depth == 0
