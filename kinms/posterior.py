@@ -240,8 +240,8 @@ class DiscPosterior(Posterior):
     free : mapping of str to Prior or sequence of Prior
         Dotted path -> prior. An array parameter is freed whole, ``"rotation.velocity"``, its elements all with that
         prior or with one each from a sequence; or by element, ``"rotation.velocity[2]"``.
-    likelihood : callable, optional
-        Takes a model of the cube's shape; default `InflatedNoise` with ``inflate="auto"``.
+    likelihood : str or callable
+        A name that `choose_likelihood` knows, or what takes a model of the cube's shape.
     sampling : Sampling, optional
         Accuracy of the model.
     flux : str
@@ -284,20 +284,19 @@ class DiscPosterior(Posterior):
         disc: Disc,
         data: Cube,
         free: Mapping[str, Prior | Sequence[Prior]],
-        likelihood: Callable[[FloatArray], float] | None = None,
+        likelihood: str | Callable[[FloatArray], float] = "inflated",
         sampling: Sampling | None = None,
         flux: str = "given",
     ) -> None:
         _check_data(disc, data)
         parameters = _expand(disc, free)
-        if likelihood is None:
-            likelihood = choose_likelihood("inflated", data)
-        used = getattr(likelihood, "n", None)
+        chosen = choose_likelihood(likelihood, data)
+        used = getattr(chosen, "n", None)
         if used is not None and used < len(parameters):
             fix = "Free fewer parameters, or use more of the cube."
             raise InputError("the number of voxels used", used, f"at least {len(parameters)}, one per parameter", fix)
         model = DiscModel(disc, list(free), Model(disc, data.grid, data.beam, sampling))
-        super().__init__(parameters, model, likelihood)
+        super().__init__(parameters, model, chosen)
         self.flux = _check_flux(flux, disc, free, likelihood)
         # Chi-squared comes from sums made on the way: a dense cube is then never built.
         self._chi2 = _chi2(model.model, likelihood)

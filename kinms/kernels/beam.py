@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinms.compilation import kernel
+from kinms.compilation import kernel, part
 from kinms.kernels.line import LANES
 
 #: Sums may be taken in any order, so that the compiler can take eight at a time.
@@ -17,7 +17,7 @@ SUMS = {"contract", "reassoc", "nsz"}
 __all__ = ["add_and_subtract", "laplacian_ratio", "smooth_blocks", "sum_blocks", "taps"]
 
 
-@kernel(fastmath=SUMS)
+@part(fastmath=SUMS)
 def taps(source, at, stride, out, to, length, weights, first, last, add):
     """out[to + j] = sum over m of weights[m] source[at + m stride + j], m from first to last, eight terms at a time.
 
@@ -62,7 +62,7 @@ def taps(source, at, stride, out, to, length, weights, first, last, add):
         m += 1
 
 
-@kernel(fastmath=SUMS)
+@part(fastmath=SUMS)
 def _slant_block(
     cube, hull, shape, block, slanted, slanted_hull, slanted_rows, spill_y, spill_x, weights, dx, dy, abreast
 ):
@@ -121,7 +121,7 @@ def _slant_block(
         )
 
 
-@kernel(fastmath=SUMS)
+@part(fastmath=SUMS)
 def _smooth_block(
     cube,
     at,

@@ -29,7 +29,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from kinms.compilation import kernel
+from kinms.compilation import kernel, part
 
 __all__ = [
     "LANES",
@@ -77,7 +77,7 @@ _INTERVALS_PER_SIGMA = NORMAL.shape[0] / (2.0 * REACH)
 _LAST = NORMAL.shape[0] - 1
 
 
-@kernel
+@part
 def _normal_cdf(x, table):
     t = min(max((x + REACH) * _INTERVALS_PER_SIGMA, 0.0), _LAST + 1.0)
     k = min(int(t), _LAST)
@@ -115,7 +115,7 @@ def line_table(table, sigma, normal):
             table[p, LANES + k] /= total
 
 
-@kernel
+@part
 def channel_at(u, edges, places):
     """Return the channel that holds a velocity; beyond the ends channels are one mean channel wide."""
     # Without a loop, which would make numba count references to the arrays: that takes forty times as long.
@@ -126,7 +126,7 @@ def channel_at(u, edges, places):
     return k + 1 if edges[np.uint64(k + 1)] <= u else k
 
 
-@kernel
+@part
 def response_at(u, edges, places, response):
     """Return the width of the response at a velocity: linear between the middles of channels, held at the ends."""
     last = response.size - 1
@@ -214,7 +214,7 @@ def line_rows(low, high, sigma, own, normal):
     return table.reshape(table.size), lanes, bases, first_cell, phases
 
 
-@kernel
+@part
 def find_rows(u, w, n, step, bases, first_cell, phases, row, first, a, b):
     """Find lines in the table of `line_rows`, for `add_lines`: table row, first channel, two weights."""
     low, high = np.float64(first_cell), first_cell + bases.size - 1e-9
@@ -308,7 +308,7 @@ def add_lines(typingctx, cube, at, table, step, lanes, channel, row, first_chann
     return signature, generate
 
 
-@kernel
+@part
 def _ramp(x, s, table):
     """Integral of the distribution function of a Gaussian of width s (a step for s = 0) from -infinity to x."""
     if s <= 0.0:
@@ -321,7 +321,7 @@ def _ramp(x, s, table):
     return x * _normal_cdf(z, table) + s * math.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
 
 
-@kernel
+@part
 def _parabola(x, s, table):
     """Integral of `_ramp` from -infinity to x."""
     if s <= 0.0:
@@ -335,7 +335,7 @@ def _parabola(x, s, table):
     return 0.5 * ((x * x + s * s) * _normal_cdf(z, table) + x * s * density)
 
 
-@kernel
+@part
 def _line_cdf(x, s, a, b, table):
     """Distribution function of a Gaussian (width s) convolved with two boxes (full widths a >= b >= 0).
 
@@ -357,7 +357,7 @@ def _line_cdf(x, s, a, b, table):
     return (outer - inner) / (a * b)
 
 
-@kernel
+@part
 def _trapezoid_cdf(x, a, b):
     """Distribution function of two boxes (full widths a >= b >= 0) convolved: `_line_cdf` without a Gaussian."""
     outer, inner = 0.5 * (a + b), 0.5 * (a - b)
@@ -371,7 +371,7 @@ def _trapezoid_cdf(x, a, b):
     return 1.0 - beyond if x > 0.0 else beyond
 
 
-@kernel
+@part
 def _settle(s, a, b):
     """Return the width of a line and of its two boxes (a >= b), those set to zero that make no difference."""
     if a < b:
@@ -389,7 +389,7 @@ def _settle(s, a, b):
     return s, a, b
 
 
-@kernel
+@part
 def add_line(cube, at, stride, channels, u, s, a, b, w, table):
     """Add one line to a pixel of the flattened sparse cube; return its first and last channel (last < first: none).
 
@@ -428,7 +428,7 @@ def add_line(cube, at, stride, channels, u, s, a, b, w, table):
     return first, last
 
 
-@kernel
+@part
 def add_line_between(cube, at, stride, u, s, a, b, w, table, edges, places, gains):
     """As `add_line` does, for channels with edges of their own, see above; there are as many as ``gains``."""
     s, a, b = _settle(s, a, b)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from kinms.compilation import kernel
+from kinms.compilation import kernel, part
 from kinms.kernels.beam import SUMS, taps
 
 __all__ = ["cholesky", "combine", "compare", "forward", "pair", "pick", "pivoted", "project", "rotate", "thin"]
 
 
-@kernel(fastmath=SUMS)
+@part(fastmath=SUMS)
 def pair(source, at, stride, first_out, to_first, second_out, to_second, length, one, two, first, last):
     """As `kinms.kernels.beam.taps` with weights ``one`` and ``two``, into two arrays: what is loaded serves both."""
     a, b, d = np.uint64(to_first), np.uint64(to_second), np.uint64(stride)
@@ -125,10 +125,10 @@ def project(cube, tx, even, odd, reach, out, first, last):
             for i in range(0, weights.shape[0], 2):
                 k = i + number * ke
                 several = i + 1 < weights.shape[0]
-                for part in range(2):
-                    low, high = reach[k, part]
+                for side in range(2):
+                    low, high = reach[k, side]
                     if several:
-                        high = max(high, reach[k + 1, part, 1])
+                        high = max(high, reach[k + 1, side, 1])
                     if high <= low:
                         continue
                     to = (v * (ke + ko) + k) * kx + low

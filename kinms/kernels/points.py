@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from kinms.compilation import kernel
+from kinms.compilation import kernel, part
 from kinms.kernels.line import LANES, PHASES, add_line, add_line_between, add_lines, find_rows, response_at
 
 __all__ = ["invert_cumulative", "place_points", "scatter"]
@@ -47,7 +47,7 @@ def place_points(s, cos_theta, sin_theta, height, table, x, y, u, sigma, weight)
         weight[i] = low[11] + f * (high[11] - low[11])
 
 
-@kernel
+@part
 def _beyond(t):
     """Part of a hat-shaped distribution on [-1, 1] that lies beyond t."""
     if t >= 1.0:

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from kinms.compilation import kernel
+from kinms.compilation import kernel, part
 from kinms.kernels.line import LANES, PHASES, add_line, add_line_between, add_lines, channel_at, find_rows, response_at
 
 __all__ = ["deposit_plain", "deposit_sky", "radial_steps"]
@@ -24,7 +24,7 @@ TINY = 1e-20
 MOST = 0.05
 
 
-@kernel
+@part
 def _sharpen(values, means):
     """Take off what linear pieces add to a function, h^2/12 of its second derivative.
 
@@ -81,7 +81,7 @@ def radial_steps(within, velocity, near, h, radial):
         radial[k, 2], radial[k, 3] = speed[k], 0.0 if last else speed[k + 1] - speed[k]
 
 
-@kernel
+@part
 def clear_row(cube, hull, row, shape):
     """Empty one row of the sparse cube."""
     _, rows, columns = shape
@@ -92,7 +92,7 @@ def clear_row(cube, hull, row, shape):
         hull[block, row, 0], hull[block, row, 1] = columns, 0
 
 
-@kernel
+@part
 def _span(plane, y, radius, nx):
     """Columns, first and end, of a row whose pixels may lie within a radius (arcsec) of the disc's centre."""
     # x^2 + y^2 in the disc, a quadratic in the column, is least in the middle.
@@ -106,7 +106,7 @@ def _span(plane, y, radius, nx):
     return int(min(max(math.floor(middle - half), 0.0), nx)), int(min(max(math.ceil(middle + half) + 1.0, 0.0), nx))
 
 
-@kernel
+@part
 def _fill(rules, y, rule_start, tx, ty, tw, tsize, x, dy, weight, size, end):
     """List the nodes of a row: x, y offset, weight and cell size; ``end[x]`` is where those of pixel x end."""
     n = 0
@@ -117,7 +117,7 @@ def _fill(rules, y, rule_start, tx, ty, tw, tsize, x, dy, weight, size, end):
         end[column] = n
 
 
-@kernel
+@part
 def _same_rules(rules, y, other):
     same = True
     for column in range(rules.shape[1]):
@@ -125,7 +125,7 @@ def _same_rules(rules, y, other):
     return same
 
 
-@kernel
+@part
 def _plain_row(
     x, dy, weight, n, y, plane, radial, per_arcsec, per_kms, u0, w0, channels, lanes, step, bases, first_cell, phases,
     t, c, s, v, row, first, a, b,
@@ -176,7 +176,7 @@ def _plain_row(
         a[i] = w - w * (phase - p)
 
 
-@kernel(forceinline=True)
+@part
 def _add_pixel(cube, hull, line, base, stride, block_row, column, lanes, reach, row, first, a, b, start, stop):
     """Sum the lines of one pixel's nodes into its blocks."""
     blocks = hull.shape[0]
@@ -194,7 +194,7 @@ def _add_pixel(cube, hull, line, base, stride, block_row, column, lanes, reach, 
         add_lines(cube, at, line, step, lanes, block * LANES, row, first, a, b, start, stop)
 
 
-@kernel
+@part
 def _narrow_row(
     x, dy, weight, size, n, y, plane, radial, widths, per_arcsec, per_kms, u0, w0, u, w, sigma, across_x, across_y
 ):
@@ -242,7 +242,7 @@ def _narrow_row(
         w[i] = light[i] * (1.0 + min(max(more / (light[i] + TINY), -MOST), MOST)) * weight[i] * w0
 
 
-@kernel
+@part
 def _split_lines(u, w, sigma, across_x, across_y, n, channels, row, first, a, b):
     """Part lines without dispersion that lie in one channel or two: ``a`` goes to channel ``row``, ``b`` to the next.
 
@@ -265,7 +265,7 @@ def _split_lines(u, w, sigma, across_x, across_y, n, channels, row, first, a, b)
         a[i], b[i] = w[i] * below, w[i] * (1.0 - below)
 
 
-@kernel
+@part
 def _split_unequal(u, w, sigma, across_x, across_y, n, channels, edges, places, gains, row, first, a, b):
     """As `_split_lines` does, for channels with edges of their own."""
     for i in range(n):
@@ -286,14 +286,14 @@ def _split_unequal(u, w, sigma, across_x, across_y, n, channels, edges, places, 
         b[i] = w[i] * (1.0 - below) * (gains[low + 1] if 0 <= low + 1 < channels else 0.0)
 
 
-@kernel
+@part
 def _add_response(u, sigma, n, edges, places, response):
     """Widen lines by the spectrograph's response where they are."""
     for i in range(n):
         sigma[i] = math.hypot(sigma[i], response_at(u[i], edges, places, response))
 
 
-@kernel
+@part
 def _motion(xk, yk, radial, harmonics, per_arcsec, gradient):
     """In-plane velocity at a position; its gradient along the major and the minor axis goes into ``gradient``.
 
@@ -325,7 +325,7 @@ def _motion(xk, yk, radial, harmonics, per_arcsec, gradient):
     return value
 
 
-@kernel
+@part
 def _any_row(
     x, dy, weight, size, n, y, plane, frame, radial, harmonics, widths, per_arcsec, per_kms, u0, w0, follow,
     u, w, sigma, across_x, across_y,
@@ -370,7 +370,7 @@ def _any_row(
             w[i] *= 1.0 + min(max(more / (light + TINY), -MOST), MOST)
 
 
-@kernel
+@part
 def _warped_row(
     x, dy, weight, n, y, plane, radial, rings, widths, per_arcsec, per_kms, u0, w0, u, w, sigma, across_x, across_y
 ):
@@ -414,7 +414,7 @@ def _warped_row(
         across_x[i] = across_y[i] = 0.0
 
 
-@kernel
+@part
 def _most_nodes(rules, rule_start, first_row, last_row):
     """Return how many nodes a row has at most."""
     most = 0
@@ -426,7 +426,7 @@ def _most_nodes(rules, rule_start, first_row, last_row):
     return most
 
 
-@kernel
+@part
 def _begin_row(
     cube, hull, shape, margin, rules, rule_start, tx, ty, tw, tsize, y, filled, plane, radius, clear,
     x, dy, weight, size, end,
@@ -447,7 +447,7 @@ def _begin_row(
     return left, right, before, end[right - 1] - before
 
 
-@kernel
+@part
 def _farthest(plane, radial, per_arcsec):
     """Return the in-plane radius within which the middles of all pixels lie that have a node with light."""
     radius = (radial.shape[0] - 1) / per_arcsec
@@ -457,7 +457,7 @@ def _farthest(plane, radial, per_arcsec):
     return radius
 
 
-@kernel(forceinline=True)
+@part
 def _add_tabled(cube, hull, line, shape, margin, pad, y, left, right, before, end, lanes, reach, row, first, a, b):
     """Add a row's lines, from the table, to their pixels."""
     _, rows, columns = shape
@@ -473,7 +473,7 @@ def _add_tabled(cube, hull, line, shape, margin, pad, y, left, right, before, en
         start = stop
 
 
-@kernel
+@part
 def _add_others(
     cube, hull, shape, margin, pad, channels, y, left, right, before, end, u, sigma, across_x, across_y, w,
     row, first, a, b, normal, edges, places, gains,

@@ -6,26 +6,27 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
+from kinms.compilation import kernel
 from kinms.grid import CubeGrid
-from kinms.kernels.line import (
-    CUT,
-    LANES,
-    NORMAL,
-    PHASES,
-    add_line,
-    add_line_between,
-    add_lines,
-    channel_at,
-    lanes_for,
-    line_rows,
-    line_table,
-    response_at,
-)
+from kinms.kernels import line as lines
+from kinms.kernels.line import CUT, LANES, NORMAL, PHASES, lanes_for, line_rows, line_table
 from kinms.kernels.points import invert_cumulative, scatter
 from kinms.points import COPIES, ROWS, RingPoints, _chunk, _net
 from kinms.profiles import TableProfile
 from kinms.radial import Channels
 from kinms.sparse import SparseCube
+
+# Parts of kernels, and what is made from one.
+add_line, add_line_between, channel_at, response_at = (
+    kernel(cache=False)(f.py_func)
+    for f in (lines.add_line, lines.add_line_between, lines.channel_at, lines.response_at)
+)
+
+
+@kernel(cache=False)
+def add_lines(cube, at, table, step, lanes, channel, row, first, a, b, start, stop):
+    lines.add_lines(cube, at, table, step, lanes, channel, row, first, a, b, start, stop)
+
 
 #: float32 rounds each number to 6e-8 of itself.
 SINGLE = 6e-8
@@ -278,23 +279,10 @@ def tabulated(lines, sigma, nv):
     for block in range(-(-nv // LANES)):
         at = (block + 1) * LANES
         step = lanes + 2 * LANES
-        _add_lines(cube, at, table.reshape(-1), step, lanes, block * LANES, row, first, a, b, 0, u.size)
+        add_lines(cube, at, table.reshape(-1), step, lanes, block * LANES, row, first, a, b, 0, u.size)
     assert not cube[:LANES].any()
     assert not cube[-LANES:].any()
     return cube[LANES:-LANES].astype(float)
-
-
-def _compiled():
-    from numba import njit
-
-    @njit
-    def call(cube, at, table, step, lanes, channel, row, first, a, b, start, stop):
-        add_lines(cube, at, table, step, lanes, channel, row, first, a, b, start, stop)
-
-    return call
-
-
-_add_lines = _compiled()
 
 
 @settings(max_examples=60)

@@ -1,8 +1,10 @@
 """What a fresh interpreter loads, and what compiling the kernels does to it."""
 
+import importlib
 import os
 import pathlib
 import pickle
+import pkgutil
 import shutil
 import subprocess
 import sys
@@ -12,7 +14,8 @@ import numba
 import pytest
 
 import kinms
-from kinms.compilation import kernel
+import kinms.kernels
+from kinms.compilation import kernel, part
 
 PACKAGE = pathlib.Path(kinms.__file__).parent
 # Plotting, files, samplers and statistics: nothing that a model needs.
@@ -301,14 +304,50 @@ def test_functions_of_a_notebook_that_use_the_package_reach_workers():
     assert done.stdout == "True\n", done.stderr
 
 
+def test_what_kernels_call_are_parts():
+    """Of others whichever copy a process loads first is called: the last bit depends on what was done before."""
+    found = {}
+    for module in pkgutil.iter_modules(kinms.kernels.__path__, "kinms.kernels."):
+        things = vars(importlib.import_module(module.name)).values()
+        found |= {thing.py_func: thing for thing in things if hasattr(thing, "py_func")}
+    called = {f.__globals__.get(name) for f in found for name in f.__code__.co_names}
+    inside = {f.__name__ for f, thing in found.items() if thing in called}
+    assert {"taps", "add_line", "find_rows"} <= inside
+    assert inside == {f.__name__ for f, thing in found.items() if thing.targetoptions.get("forceinline")}
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_part_is_not_called_from_python(compiled):
+    """numba would end the process."""
+    piece = part(cache=False)(abs_of)
+    if compiled:
+        whole = kernel(cache=False)(lambda x: piece(x) + 1.0)
+        assert whole(-3.0) == 4.0
+    with pytest.raises(TypeError, match=r"abs_of is a part of kernels, .* call kernel\(abs_of\.py_func\) instead"):
+        piece(-3.0)
+
+
 SAME_KERNELS = """
 import hashlib, warnings
+import numpy as np
 warnings.simplefilter("ignore")
 import kinms as km
 light, rotation = km.ExponentialDisc(scale=7.0), km.ArctanCurve(v_max=190.0, r_turn=3.0)
-disc = km.Disc(surface_brightness=light, rotation=rotation, inc=53, pa=120, sigma_gas=15)
-cube = km.simulate(disc, km.CubeGrid((32, 56, 56), cell=1.0, dv=20.0), km.Beam(7.0, 5.0, 20.0))
-print(hashlib.sha256(cube.data.tobytes()).hexdigest())
+disc = km.Disc(surface_brightness=light, rotation=rotation, inc=53, pa=120, flux=30)
+grid, free = km.CubeGrid((32, 56, 56), cell=1.0, dv=20.0), {"inc": km.Uniform(0, 90)}
+radius = np.linspace(0.0, 60.0, 5)
+warped = disc.replace(radius=radius, pa=120 + radius, sigma_gas=12 - 0.1 * radius)
+found = hashlib.sha256()
+for beam in km.Beam(7.0), km.Beam(7.0, 5.0, 20.0):
+    for one in disc, disc.replace(sigma_gas=15), disc.replace(scale_height=0.5), warped:
+        cube = km.simulate(one, grid, beam)
+        found.update(cube.data.tobytes())
+    noise = km.correlated_noise(grid, beam, rms=cube.data.max() / 12, seed=1)
+    for mask in None, cube.data > 0.1 * cube.data.max():
+        data = cube.replace(data=cube.data + noise, stats=None, mask=mask)
+        posterior = km.DiscPosterior(disc, data, free, likelihood="correlated")
+        found.update(np.float64(posterior([53.1])).tobytes())
+print(found.hexdigest())
 """
 
 
@@ -316,7 +355,8 @@ def test_processes_that_start_at_once_on_an_empty_cache_have_the_same_bits(tmp_p
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-c", SAME_KERNELS]
     both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    found = [process.communicate(timeout=300)[0] for process in both]
+    found = [process.communicate(timeout=600)[0] for process in both]
+    # One that compiles has seen the parts of each kernel first, one that loads has not.
     found.append(subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300).stdout)
     assert len(found[0]) == 65
     assert found[0] == found[1] == found[2]
