@@ -237,14 +237,7 @@ class TableProfile(BrightnessLaw):
 
     def __post_init__(self) -> None:
         radius = check_radii("radius", self.radius)
-        brightness = check_array("brightness", self.brightness)
-        if brightness.shape != radius.shape:
-            raise InputError(
-                "the shape of brightness",
-                brightness.shape,
-                f"shape {radius.shape}, as radius",
-                "Give one brightness per radius.",
-            )
+        brightness = _one_per_radius("brightness", self.brightness, radius)
         if not np.any(brightness):
             raise InputError("brightness", "zero everywhere", "at least one value that is not zero")
         object.__setattr__(self, "radius", radius)
@@ -416,14 +409,7 @@ class TableCurve(RotationLaw):
 
     def __post_init__(self) -> None:
         radius = check_radii("radius", self.radius)
-        velocity = check_array("velocity", self.velocity)
-        if velocity.shape != radius.shape:
-            raise InputError(
-                "the shape of velocity",
-                velocity.shape,
-                f"shape {radius.shape}, as radius",
-                "Give one velocity per radius.",
-            )
+        velocity = _one_per_radius("velocity", self.velocity, radius)
         object.__setattr__(self, "radius", radius)
         object.__setattr__(self, "velocity", velocity)
 
@@ -459,6 +445,14 @@ class AsymmetricDrift(RotationLaw):
         sigma = self.sigma(r) if isinstance(self.sigma, TableCurve) else self.sigma
         v_circ = self.rotation(r)
         return np.asarray(np.sign(v_circ) * np.sqrt(np.maximum(v_circ**2 - sigma**2, 0.0)))
+
+
+def _one_per_radius(name: str, value: Any, radius: FloatArray) -> FloatArray:
+    array = check_array(name, value)
+    if array.shape != radius.shape:
+        fix = f"Give one {name} per radius."
+        raise InputError(f"the shape of {name}", array.shape, f"shape {radius.shape}, as radius", fix)
+    return array
 
 
 def _check_law(name: str, value: Any, base: type) -> None:
