@@ -35,6 +35,11 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 __all__ = ["kernel", "part"]
 
 # Products may be fused with sums (fma), which only rounds less; nothing that changes the meaning of NaN or of order.
@@ -220,14 +225,19 @@ class _Turn:
 
     def take(self, folder: str | None) -> None:
         self._depth += 1
-        if self._depth > 1 or folder is None:
+        if self._depth > 1 or folder is None or fcntl is None:
             return
         try:
-            import fcntl
-
             self._file = os.open(os.path.join(folder, ".kinms-compiling"), os.O_CREAT | os.O_RDWR, 0o666)
-        except (ImportError, OSError):  # Windows; a folder that cannot be written to
+        except OSError:  # a folder that cannot be written to
             return
+        try:
+            self._wait()
+        except BaseException:  # Ctrl-C
+            self.give_back()
+            raise
+
+    def _wait(self) -> None:
         end = time.monotonic() + _PATIENCE
         while time.monotonic() < end:
             try:

@@ -375,3 +375,25 @@ def test_a_kernel_that_does_not_compile_leaves_the_turn_to_others(tmp_path, monk
         with pytest.raises(numba.TypingError):
             wrong(1.0)
         assert compilation._turn._depth == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks a file")
+def test_who_stops_waiting_for_its_turn_has_none(tmp_path, monkeypatch):
+    import fcntl
+
+    from kinms import compilation
+
+    def stop(_):
+        raise KeyboardInterrupt
+
+    turn = compilation._Turn()
+    monkeypatch.setattr(compilation.time, "sleep", stop)
+    with open(tmp_path / ".kinms-compiling", "w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(KeyboardInterrupt):
+            turn.take(str(tmp_path))
+    assert (turn._depth, turn._file) == (0, -1)
+    turn.take(str(tmp_path))
+    assert turn._depth == 1
+    assert turn._file >= 0
+    turn.give_back()
