@@ -60,7 +60,8 @@ class Stats:
         Nodes, points or cloudlets that were evaluated.
     accuracy : float
         Relative rms error of the cube, estimated afterwards: what finer nodes change on a part of a sky grid, or two
-        standard errors among independent sets of points.
+        standard errors among independent sets of points and what soft edges between pixels change. Single voxels may
+        be off by several times as much of their own value.
     evaluator : str
         ``sky grid``, ``points`` or ``cloudlets``.
     messages : tuple of str
@@ -211,8 +212,9 @@ class Cube(Record):
 
         In Jy/beam the numbers grow by the ratio of the areas; in other units surface brightness stays. The sky outside
         of the field is empty. Voxels that are not finite stay so, and what the kernel finds there is made up for by the
-        others, as `spectral_cube` does, which fills them as well. The mask is kept, ``noise`` is not, and ``rms`` is
-        measured anew if there was one.
+        others, as `spectral_cube` does, which fills them as well. The mask is kept, and ``rms`` is measured anew if
+        there was one. ``noise`` follows: variances are convolved with the square of the kernel, and scaled so that the
+        line-free data scatter by as many of it as before. Neighbours share more of it than they did.
 
         Parameters
         ----------
@@ -223,6 +225,11 @@ class Cube(Record):
         ------
         InputError
             If it is not, with the smallest beam that would do; or the cube has no Gaussian beam.
+
+        Warns
+        -----
+        KinmsWarning
+            If ``noise`` is dropped, as the data have no scatter that would tell what becomes of it.
 
         Examples
         --------

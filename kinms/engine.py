@@ -24,7 +24,7 @@ from kinms.records import FloatArray, Record, check_scalar
 from kinms.sky_grid import PER_PIXEL, SkyGrid, first_level, rings_cross, table_error
 from kinms.sparse import SparseCube, workspace
 
-__all__ = ["FLOOR", "Evaluator", "Model", "Sample", "Sampling", "choose", "sample"]
+__all__ = ["FLOOR", "Evaluator", "Model", "Sample", "Sampling", "choose", "sample", "usual_points"]
 
 REFERENCES = ("pixel", "sky")
 
@@ -99,12 +99,23 @@ MAX_NODES = 40_000_000
 STEEP_LEVEL = 4
 #: Points to begin with, as a rule without an estimate, and at most.
 FIRST_POINTS, USUAL_POINTS, MOST_POINTS = 1 << 17, 1 << 18, 1 << 23
+#: The same as a rule for narrow lines, whose channels have sharp edges for points to cross.
+USUAL_NARROW_POINTS = 1 << 20
 #: Standard errors of the points that are stated as their error.
 SAFETY = 2.2
 #: Layers on either side of a thick disc to begin with, and in all, at most: with more of them points are cheaper.
 MOST_HEIGHTS, MOST_LAYERS = 16, 24
-#: Error of sharing points among pixels that the beam does not take out again: narrow soft edges, and wide ones.
-SHARING = {SOFT: 3e-5, SKY: 3e-4, 0.0: 0.0}
+#: Nodes of all layers with narrow lines, at most, for the same reason.
+MOST_NARROW_NODES = 6_000_000
+#: Beyond some 60 degrees their stack converges too slowly.
+LEAST_NARROW_COSINE = 0.49
+#: Error of wide soft edges (`SKY`) that the beam does not take out again.
+SHARING = 3e-4
+#: Narrow ones (`SOFT`) are compared with others, narrower by this factor; they become so, twice at most, where that
+#: matters. They do for light that ends, or shines, close to the edge of a pixel.
+NARROWER, NARROWEST = 4, 16
+#: Points that tell the two apart: at least, and for an accuracy of 1e-3 or better.
+SHARERS = 1 << 16, 1 << 19
 
 
 def choose(disc: Disc, grid: CubeGrid, beam: PSF | None = None, reference: str = "pixel") -> str:
@@ -119,8 +130,12 @@ def choose(disc: Disc, grid: CubeGrid, beam: PSF | None = None, reference: str =
     if disc.is_warped and (_more_than_rings(disc) or is_narrow(disc, grid) or rings_cross(disc)):
         return "points"
     flared = np.ndim(disc.scale_height) > 0
-    if disc.is_thick and (flared or is_narrow(disc, grid) or _heights(disc, grid, beam) > MOST_HEIGHTS):
+    if disc.is_thick and (flared or _heights(disc, grid, beam) > MOST_HEIGHTS):
         return "points"
+    if disc.is_thick and is_narrow(disc, grid):
+        nodes = _count(grid, _allowed_level(disc, grid)) * 2 * _heights(disc, grid, beam)
+        if nodes > MOST_NARROW_NODES or least_cosine(disc) < LEAST_NARROW_COSINE:
+            return "points"
     # A pixel that swallows the disc, or its cusp, cannot integrate it with nodes of its own.
     narrow = light.scale_radius() * least_cosine(disc) <= 0.2 * grid.cell
     return "points" if narrow or _cuspy(disc, grid) else "sky grid"
@@ -149,8 +164,10 @@ def _heights(disc: Disc, grid: CubeGrid, beam: PSF | None) -> int:
     assert not isinstance(light, Cloudlets)
     sigma = 0.3 * grid.cell if beam is None else beam.finest / FWHM_PER_SIGMA
     scale, cos_i = light.scale_radius(), max(least_cosine(disc), 1e-3)
-    # Seen from the same place on the sky a layer shows a part of the disc that lies z tan i further out.
-    shift = np.sin(np.radians(np.max(disc.inc))) / np.hypot(sigma, 0.5 * scale * cos_i)
+    # Seen from the same place on the sky a layer shows a part of the disc that lies z tan i further out. Where lines
+    # are narrow a channel shows a strip of the disc, whose edges only the beam blurs.
+    blurred = sigma if is_narrow(disc, grid) else np.hypot(sigma, 0.5 * scale * cos_i)
+    shift = np.sin(np.radians(np.max(disc.inc))) / blurred
     shift = max(shift, np.sin(np.radians(np.max(disc.inc))) / cos_i / scale)
     return math.ceil(3.0 + 13.0 * float(np.max(disc.scale_height)) * shift)
 
@@ -179,7 +196,8 @@ class Sample:
     accuracy : float
         Relative rms error, estimated; NaN if it was not.
     density : tuple of float and int
-        Level of the sky grid and layers of a thick disc on either side, or number of points.
+        Level of the sky grid and layers of a thick disc on either side, or number of points and by how much their soft
+        edges are narrower than usual.
     kind : str
         Name of the evaluator.
     """
@@ -200,7 +218,7 @@ def sample(disc: Disc, grid: CubeGrid, beam: PSF | None, sampling: Sampling, den
     if kind == "sky grid":
         return _sample_sky(disc, grid, beam, sampling, smooth, dense)
     if kind == "points":
-        return _sample_points(disc, grid, sampling, smooth, width, dense)
+        return _sample_points(disc, grid, beam, sampling, width, dense)
     cube = workspace(*smooth.shape)
     n = CloudletPoints(grid, width).deposit(disc, cube)
     inside = _flux_inside(disc, grid, cube)
@@ -265,11 +283,17 @@ def _sample_sky(
 
 
 def _sample_points(
-    disc: Disc, grid: CubeGrid, sampling: Sampling, smooth: Smoother, width: float, dense: bool
+    disc: Disc, grid: CubeGrid, beam: PSF | None, sampling: Sampling, width: float, dense: bool
 ) -> Sample:
     """Double the number of points until independent halves of them agree."""
+    n = sampling.points or (FIRST_POINTS if sampling.estimate else usual_points(disc, grid))
+    shared, narrower = 0.0, 1
+    if sampling.estimate:
+        shared, narrower = _shared(disc, grid, beam, sampling, width)
+        width /= narrower
+    smooth = _smoother(grid, beam, sampling, width)
+    rest = math.sqrt(max(sampling.accuracy**2 - FLOOR**2 - shared**2, 0.0)) or sampling.accuracy
     cube = workspace(*smooth.shape)
-    n = sampling.points or (FIRST_POINTS if sampling.estimate else USUAL_POINTS)
     while True:
         points = RingPoints(grid, n, width)
         if not sampling.estimate:
@@ -285,12 +309,58 @@ def _sample_points(
         inside = _flux_inside(disc, grid, cube)
         error = SAFETY * np.sqrt(smooth.square(other))
         data, square = _finish(smooth, cube, dense)
-        accuracy = math.hypot(error / np.sqrt(square) if square > 0.0 else 0.0, FLOOR, SHARING[width])
-        if accuracy <= sampling.accuracy or sampling.points is not None or 2 * n > MOST_POINTS:
-            return Sample(data, inside, points.n * COPIES, accuracy, (n, 1), points.name)
+        error = float(error / np.sqrt(square)) if square > 0.0 else 0.0
+        if error <= rest or sampling.points is not None or 2 * n > MOST_POINTS:
+            accuracy = math.hypot(error, FLOOR, shared)
+            return Sample(data, inside, points.n * COPIES, accuracy, (n, narrower), points.name)
         # The error falls a little more slowly than the number of points rises.
-        ratio = min(max((accuracy / sampling.accuracy) ** 1.3, 2.0), 16.0)
+        ratio = min(max((error / rest) ** 1.3, 2.0), 16.0)
         n = min(2 ** int(np.ceil(np.log2(n * ratio))), MOST_POINTS)
+
+
+def usual_points(disc: Disc, grid: CubeGrid) -> int:
+    """Return how many points a disc gets by rule, where their error is not to decide it."""
+    return USUAL_NARROW_POINTS if is_narrow(disc, grid) else USUAL_POINTS
+
+
+def _shared(disc: Disc, grid: CubeGrid, beam: PSF | None, sampling: Sampling, width: float) -> tuple[float, int]:
+    """Return the relative error of sharing points among pixels, and by how much narrower the soft edges are for it."""
+    if width in (0.0, SKY):
+        return (0.0 if width == 0.0 else SHARING), 1
+    # Noise, which falls with the number of points, must not look like the error that is looked for.
+    n = int(2 ** np.clip(np.round(np.log2(SHARERS[1] * 1e-3 / sampling.accuracy)), *np.log2(SHARERS)))
+    narrower = 1
+    while True:
+        error = _sharing_error(disc, grid, beam, sampling, n, width / narrower)
+        if error <= 0.5 * sampling.accuracy or narrower >= NARROWEST:
+            return error, narrower
+        narrower *= NARROWER
+
+
+def _sharing_error(disc: Disc, grid: CubeGrid, beam: PSF | None, sampling: Sampling, n: int, width: float) -> float:
+    """Relative rms by which soft edges of this width and much narrower ones differ after the beam.
+
+    Independent sets of points have the difference that is looked for in common, and their noise not: the product of
+    their differences is, on average, the square of it.
+    """
+    both = [(RingPoints(grid, n, w), _smoother(grid, beam, sampling, w)) for w in (width, width / NARROWER)]
+    cube = SparseCube(*both[0][1].shape)
+    rings = both[0][0].rings(disc)
+    differences, square = [], 0.0
+    for copy in range(COPIES):
+        made = []
+        for points, smooth in both:
+            cube.clear()
+            points.add(disc, rings, cube, copy)
+            made.append(smooth.dense(cube))
+        square += made[0][1]
+        differences.append(made[0][0] - made[1][0])
+    common = float(np.sum(differences[0] * differences[1], dtype=float))
+    if square <= 0.0:
+        return 0.0
+    # The error falls with the square of the width: of the narrower edges, a part of it is left.
+    part = 1.0 - 1.0 / NARROWER**2
+    return math.sqrt(max(common, 0.0) / (0.5 * square)) / part
 
 
 class Model:
@@ -371,13 +441,15 @@ class Model:
         if kind == "cloudlets":
             return 1, 1
         if choose(self.disc, self.grid, self.beam, self.sampling.reference) != kind:
-            return (STEEP_LEVEL if kind == "sky grid" else self.sampling.points or USUAL_POINTS), 1
+            if kind == "sky grid":
+                return STEEP_LEVEL, 1
+            return self.sampling.points or usual_points(self.disc, self.grid), 1
         return sample(self.disc, self.grid, self.beam, self.sampling, dense=False).density
 
     def _build(self, kind: str, density: float, heights: int) -> tuple[Evaluator, Smoother]:
         if kind == "sky grid":
             return SkyGrid(self.disc, self.grid, density, heights), _smoother(self.grid, self.beam, self.sampling, 0.0)
-        width = _softness(self.grid, self.beam, self.sampling, kind)
+        width = _softness(self.grid, self.beam, self.sampling, kind) / heights
         smooth = _smoother(self.grid, self.beam, self.sampling, width)
         if kind == "points":
             return RingPoints(self.grid, int(density), width), smooth

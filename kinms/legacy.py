@@ -28,6 +28,7 @@ import numpy as np
 
 from kinms.cube import Cube, Sampling, SpectralAxis, simulate
 from kinms.disc import Cloudlets, Disc
+from kinms.engine import choose, usual_points
 from kinms.errors import InputError, InputTypeError, KinmsWarning, UnknownNameError
 from kinms.flows import Flow
 from kinms.grid import Beam, CubeGrid
@@ -58,16 +59,31 @@ from kinms.records import FloatArray, check_array, check_radii, check_scalar
 __all__ = ["KinMS", "KinMS2"]
 
 LIGHT_SPEED = 299792.458  # km/s
+#: Relative rms error of a cube above which the user is told.
+ROUGH = 0.01
 
 
 def _cube_data(disc: Disc, grid: CubeGrid, beam: Beam | None) -> FloatArray:
     """Return the cube of one line, shape (nv, ny, nx): the one place where effort is traded for accuracy.
 
-    Scripts make a new object for every step of a fit, so the density of nodes follows from a rule and its accuracy is
-    not measured; there is no history that a result could depend on.
+    Scripts make a new object for every step of a fit, so the density of nodes follows from a rule; there is no history
+    that a result could depend on. On the sky grid that rule is good to some 1e-3 and is not measured, which would take
+    longer than the cube. Points (`kinms.points`) tell their error at little cost.
     """
+    sampling = Sampling(estimate=False)
+    if choose(disc, grid, beam) == "points":
+        sampling = Sampling(accuracy=0.1, points=usual_points(disc, grid))
+    cube = simulate(disc, grid, beam, sampling)
+    if cube.stats is not None and cube.stats.accuracy > ROUGH:
+        # One digit: in a fit by script the error changes at every step, and each new text would be shown again.
+        said = (
+            f"The cube is good to about {float(f'{100 * cube.stats.accuracy:.0g}'):g} % only (rms): this inc, "
+            "diskThick or warp needs more points than are used here, most of all where gasSigma is far below dv "
+            f"({grid.dv:g} km/s). kinms.simulate refines to the accuracy that is asked of it."
+        )
+        warnings.warn(said, KinmsWarning, stacklevel=5)
     # Scripts add noise in place and sum in the precision they have been used to.
-    return simulate(disc, grid, beam, Sampling(estimate=False)).data.astype(float)
+    return cube.data.astype(float)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -155,7 +171,7 @@ def _rotation(galaxy: Galaxy, light: TableProfile | Cloudlets) -> RotationLaw:
         raise InputError("the shape of velProf", velocity.shape, f"shape {radii.shape}, one velocity per {name}")
     velocity = np.broadcast_to(velocity, radii.shape)
     if galaxy.massDist is not None:
-        velocity = np.copysign(np.hypot(velocity, _gas_velocity(galaxy.massDist, light, radii)), velocity)
+        velocity = np.copysign(np.hypot(velocity, _gas_velocity(galaxy, light, radii)), velocity)
     sides = _sides(galaxy)
     if sides is not None:
         fine = np.union1d(radii, sides.radius)
@@ -163,21 +179,46 @@ def _rotation(galaxy: Galaxy, light: TableProfile | Cloudlets) -> RotationLaw:
     return TableCurve(radii, velocity)
 
 
-def _gas_velocity(mass_distance: FloatArray, light: TableProfile | Cloudlets, radii: FloatArray) -> FloatArray:
-    """Return sqrt(G M(<R) / R), km/s, as if the gas within R were a sphere; zero at R = 0."""
-    mass, distance = check_array("massDist", mass_distance, shape=(2,), minimum=0.0)
+def _gas_velocity(galaxy: Galaxy, light: TableProfile | Cloudlets, radii: FloatArray) -> FloatArray:
+    """Return sqrt(G M(<R) / R), km/s, of the gas in a sphere of radius R; zero at R = 0."""
+    mass, distance = check_array("massDist", galaxy.massDist, shape=(2,), minimum=0.0)
     if distance == 0.0:
-        raise InputError("massDist", mass_distance, "[gas mass in Msun, distance in Mpc], the distance above zero")
+        raise InputError("massDist", galaxy.massDist, "[gas mass in Msun, distance in Mpc], the distance above zero")
     if isinstance(light, Cloudlets):
         distances = np.sort(np.linalg.norm(light.positions, axis=1))
         enclosed = np.searchsorted(distances, radii, side="right") / distances.size
     else:
-        # With the velocity's radii among the table's, the cumulative light is exact there.
-        table = np.union1d(light.radius, np.clip(radii, light.radius[0], light.radius[-1]))
-        steps = TableProfile(table, np.abs(light(table))).segment_light()
-        enclosed = np.interp(radii, table, np.concatenate([[0.0], np.cumsum(steps)]) / steps.sum())
+        enclosed = _light_in_spheres(light, galaxy.sbRad, galaxy.diskThick, radii)
     parsec = np.where(radii > 0.0, radii, np.inf) * PC_PER_ARCSEC_MPC * distance
     return np.asarray(np.sqrt(G_PC * mass * enclosed / parsec))
+
+
+#: Where and how much, on a segment from -1 to 1: eight nodes are right to a few thousandths of what is within.
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
+
+
+def _light_in_spheres(light: TableProfile, sb_radii: FloatArray, height: FloatArray, radii: FloatArray) -> FloatArray:
+    """Return the shares of the light, of whatever sign, within spheres: of exponential height where the disc is thick.
+
+    Of what is at the radius r of the disc, 1 - exp(-(R^2 - r^2)^(1/2) / h) is within R.
+    """
+    # With the velocity's radii among the table's, a sphere ends where a segment does.
+    table = np.union1d(light.radius, np.clip(radii, light.radius[0], light.radius[-1]))
+    steps = TableProfile(table, np.abs(light(table))).segment_light()
+    if not np.any(height):
+        return np.interp(radii, table, np.concatenate([[0.0], np.cumsum(steps)]) / steps.sum())
+    half = 0.5 * np.diff(table)
+    r = (table[:-1] + half)[:, None] + half[:, None] * _NODES
+    share = (half[:, None] * _WEIGHTS * np.abs(light(r)) * r).ravel()
+    r = r.ravel()
+    h = np.interp(r, sb_radii, np.broadcast_to(height, sb_radii.shape))
+    enclosed = np.empty(radii.size)
+    for i, radius in enumerate(radii):
+        inside = np.searchsorted(r, radius)
+        with np.errstate(divide="ignore"):  # where it is thin all of it is within
+            within = -np.expm1(-np.sqrt(radius**2 - r[:inside] ** 2) / h[:inside])
+        enclosed[i] = share[:inside] @ within
+    return enclosed / share.sum()
 
 
 def _orientation(galaxy: Galaxy) -> tuple[dict[str, Any], bool]:
@@ -314,6 +355,7 @@ class KinMS:
     KinMS 3: ``KinMS(xs, ys, vs, cellSize, dv, beamSize, ...)``, then ``.model_cube(inc, posAng, ...)``.
     KinMS 2: everything in the constructor, told by posAng or a profile there, then ``.model_cube(toplot=False)``.
     Positional arguments have upstream's order in each. An object can be used again and again; no call leaves a trace.
+    Quantities and columns of astropy count in their own units, plain numbers in those below.
 
     Parameters
     ----------
@@ -341,6 +383,8 @@ class KinMS:
 
     Attributes
     ----------
+    xs, ys, ... : float
+        The arguments of the constructor, under their names; to change one, make a new object.
     specsys, radesys : str
         Frames of velocities and positions for the headers of files, default BARYCENT and FK5; may be set.
     equinox : float
@@ -381,6 +425,19 @@ class KinMS:
         self._galaxy = Galaxy(**{name: value for name, value in given.items() if name in GALAXY})
         self._disc = _disc(self._telescope, self._galaxy)
 
+    def __getattr__(self, name: str) -> Any:
+        """Return an argument of the constructor, under its name: ``kinms.cellSize``."""
+        if name in TELESCOPE:
+            return getattr(self._telescope, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute, with a word on those that were read by upstream's next call."""
+        if name in TELESCOPE or (name in GALAXY and self.__dict__.get("_galaxy") is not None):
+            said = f"{name} has no effect where it is set after the call: make a new object, KinMS(..., {name}=...)."
+            warnings.warn(said, KinmsWarning, stacklevel=2)
+        object.__setattr__(self, name, value)
+
     def model_cube(self, *args: Any, **kwargs: Any) -> Any:
         """Return the cube; in the KinMS 2 style only `toplot` and keywords of the plot are left to give here.
 
@@ -405,7 +462,8 @@ class KinMS:
             Velocities of the clouds, km/s; their positions are then on the sky (x West, y North, depth), and inc,
             posAng, gasSigma are not used.
         massDist : [float, float], optional
-            Gas mass (Msun) and distance (Mpc): its pull, G M(<R) / R, is added in quadrature to velProf.
+            Gas mass (Msun) and distance (Mpc): its pull, G M(<R) / R of what is within a sphere, is added in quadrature
+            to velProf.
         radial_motion_func : callable, optional
             ``f(r, theta, inc)`` -> km/s to add to the line-of-sight velocity; see `kinms.radial_motion`.
         intFlux : float, optional
@@ -462,6 +520,8 @@ class KinMS:
         for name in kwargs:
             if name in TELESCOPE:
                 raise InputTypeError(name, "given to model_cube", f"{name} in the constructor, KinMS(..., {name}=...)")
+        if plot:  # first, for what is misspelt is missing under its name
+            _check_plot_keywords(plot)
         if self._galaxy is not None:
             again = [name for name in kwargs if name != "toplot"] or (["inc"] if len(args) > 1 else [])
             if again:
@@ -471,8 +531,6 @@ class KinMS:
         else:
             galaxy = Galaxy(**bind("model_cube", GALAXY, args, kwargs))
             toplot, disc = galaxy.toplot, _disc(self._telescope, galaxy)
-        if plot:
-            _check_plot_keywords(plot)
         return self._make(galaxy, disc, plot if toplot else None)
 
     def _make(self, galaxy: Galaxy, disc: Disc, plot: Mapping[str, Any] | None) -> Any:
@@ -540,10 +598,15 @@ def _telescope(given: Mapping[str, Any]) -> Telescope:
     return Telescope(**given)
 
 
-def _check_plot_keywords(plot: Mapping[str, Any]) -> None:
+def plot_keywords() -> list[str]:
+    """Return the keywords of `KinMS.model_cube` that are handed on to the plotter."""
     from kinms.utils.KinMS_figures import KinMS_plotter
 
-    known = [n for n in inspect.signature(KinMS_plotter).parameters if n.lower() not in _PLOTTER_OWN]
+    return [name for name in inspect.signature(KinMS_plotter).parameters if name.lower() not in _PLOTTER_OWN]
+
+
+def _check_plot_keywords(plot: Mapping[str, Any]) -> None:
+    known = plot_keywords()
     for name in plot:
         if name not in known:
             raise UnknownNameError("argument of model_cube", name, [*GALAXY, *known])

@@ -48,6 +48,47 @@ def upstream_names(**names: str) -> Iterator[None]:
         raise type(error)(rename(v["name"]), v["got"], rename(v["expected"]), rename(v["fix"])) from None
 
 
+_ARCSEC, _SPEED, _ANY = "arcsec", "km / s", ""
+#: Units of what may come as a quantity or a column of a table; fluxes of profiles and clouds are on any scale.
+_UNITS = {
+    **dict.fromkeys(("xs", "ys", "cellSize", "beamSize", "diskThick", "sbRad", "velRad", "inClouds"), _ARCSEC),
+    **dict.fromkeys(("phaseCent", "vPhaseCent"), _ARCSEC),
+    **dict.fromkeys(
+        ("vs", "dv", "spectral_resolution", "gasSigma", "velProf", "vLOS_clouds", "vOffset", "vSys"), _SPEED
+    ),
+    **dict.fromkeys(("inc", "posAng", "vPosAng", "ra", "dec"), "deg"),
+    **dict.fromkeys(("sbProf", "flux_clouds", "multiple_line_lams", "multiple_line_relflux"), _ANY),
+    **{"restFreq": "Hz", "intFlux": "Jy km / s"},
+}
+
+
+def _number(name: str, value: Any) -> Any:
+    """Return what has a unit in ours, as a plain number or array; refuse what is masked, whose values mean nothing."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        n = int(np.ma.count_masked(value))
+        raise InputError(name, f"masked in {n} of {value.size} places", "numbers in all places", "Leave these out.")
+    unit = getattr(value, "unit", None)
+    if unit is None or (wanted := _UNITS.get(name)) is None:
+        return value
+    if wanted == _ANY or str(unit) == "":
+        return np.asarray(value)
+    from astropy.units import Quantity, UnitsError
+
+    if name == "beamSize" and np.size(value) > 2:
+        raise InputError(name, f"in {unit}", "plain numbers: [bmaj, bmin] in arcsec, bpa in degrees")
+    try:
+        return Quantity(value).to_value(wanted)
+    except (UnitsError, TypeError):
+        raise InputError(name, f"in {unit}", f"a number, or a quantity in {wanted}") from None
+
+
+def _without_units(record: Any) -> None:
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if isinstance(value, np.ndarray):  # so are quantities, columns and masked arrays
+            object.__setattr__(record, field.name, _number(field.name, value))
+
+
 def _given(name: str, value: Any) -> FloatArray | None:
     """Return a copy as an array, or None for what upstream takes as absent: None, False, an empty list."""
     if value is None or value is False:
@@ -108,6 +149,7 @@ class Telescope:
     spectral_resolution: Any = 0.0
 
     def __post_init__(self) -> None:
+        _without_units(self)
         put = functools.partial(object.__setattr__, self)
         for name in ("xs", "ys", "vs", "cellSize", "dv"):
             put(name, check_scalar(name, getattr(self, name), minimum=0.0, exclusive=True))
@@ -146,7 +188,7 @@ class Telescope:
 def _beam_axes(value: Any) -> FloatArray:
     """Return beamSize as [bmaj, bmin, bpa]: axes in either order, bpa from 0 to 180."""
     axes = np.atleast_1d(check_array("beamSize", value))
-    if axes.ndim != 1 or axes.size > 3:
+    if axes.ndim != 1 or not 1 <= axes.size <= 3:
         raise InputError("the shape of beamSize", axes.shape, "one number, [bmaj, bmin] or [bmaj, bmin, bpa]")
     bmaj, bmin, bpa = {1: (axes[0], axes[0], 0.0), 2: (*axes, 0.0), 3: tuple(axes)}[axes.size]
     if min(bmaj, bmin) <= 0.0:
@@ -188,6 +230,7 @@ class Galaxy:
     asymmetric_drift: Any = False
 
     def __post_init__(self) -> None:
+        _without_units(self)
         put = functools.partial(object.__setattr__, self)
         for name in _ARRAYS:
             put(name, _given(name, getattr(self, name)))

@@ -49,23 +49,26 @@ _SHIFTS = np.random.Generator(np.random.PCG64(np.random.SeedSequence(20201))).ra
 def _net(first: int, stop: int) -> tuple[FloatArray, FloatArray]:
     """Elements ``first`` to ``stop`` of Sobol's sequence in two dimensions (Sobol 1967)."""
     index = np.arange(first, stop, dtype=np.uint64)
-    x, y = np.zeros(index.size), np.zeros(index.size)
-    column = 1  # of Pascal's triangle modulo 2, as bits
-    for bit in range(int(stop - 1).bit_length()):
-        digit = (index >> np.uint64(bit)) & np.uint64(1)
-        x += digit * 0.5 ** (bit + 1)
-        # Columns of the generator matrix: digits of the second coordinate are sums modulo 2.
-        y = _add_digits(y, digit, column)
-        column = column ^ (column << 1)
-    return x, y
+    # The generator matrix is Pascal's triangle modulo 2: the product, in Kronecker's sense, of ((1, 1), (0, 1)) with
+    # itself, once for every power of two in the length of a word.
+    sums = index.copy()
+    for shift, mask in _HALVES:
+        sums ^= (sums >> shift) & mask
+    return _reversed_digits(index), _reversed_digits(sums)
 
 
-def _add_digits(y: FloatArray, digit: np.ndarray, column: int) -> FloatArray:
-    """Add a matrix column to numbers in [0, 1), digit by digit modulo 2."""
-    scale = 2.0**52
-    bits = (y * scale).astype(np.uint64)
-    mask = np.uint64(sum(1 << (51 - k) for k in range(column.bit_length()) if column >> k & 1))
-    return np.asarray((bits ^ (digit * mask)) / scale)
+#: How far apart, and which, the bits are that change places when the order of a word's 64 bits is reversed.
+_HALVES = [
+    (np.uint64(step), np.uint64(sum(((1 << step) - 1) << at for at in range(0, 64, 2 * step))))
+    for step in (1, 2, 4, 8, 16, 32)
+]
+
+
+def _reversed_digits(bits: np.ndarray) -> FloatArray:
+    """Return the numbers in [0, 1) whose binary digits, from the first one on, are the bits from the lowest one on."""
+    for shift, mask in _HALVES:
+        bits = ((bits >> shift) & mask) | ((bits & mask) << shift)
+    return np.asarray(bits * 0.5**64)
 
 
 @functools.lru_cache(maxsize=64)

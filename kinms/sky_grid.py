@@ -18,9 +18,10 @@ Thickness
 Warps
     As long as no ring crosses another, one ring passes each place: Newton's method finds which.
 
-The error is estimated on every eighth pixel and on all near the centre, where the nodes are compared with a finer
-rule, and in a window round the centre, where a stack is compared with a higher one. The differences go through the beam
-as the model does. Where the orientation of a warp bends its light jumps, and slopes are good to a few per cent only.
+The error is estimated on every eighth pixel (every second for narrow lines, whose errors differ from one to the next)
+and on all near the centre, where the nodes are compared with a finer rule, and in a window round the centre, where a
+stack is compared with a higher one. The differences go through the beam as the model does. Where the orientation of a
+warp bends its light jumps, and slopes are good to a few per cent only.
 """
 
 from __future__ import annotations
@@ -50,8 +51,9 @@ __all__ = ["PER_PIXEL", "SkyGrid", "first_level", "layers", "rings_cross", "tabl
 PER_PIXEL = 16
 #: Nodes are four times and twice as many to a side within these distances (pixels) of the centre.
 CORE, CORE_NARROW = (2.5, 4.5), (3.5, 8.5)
-#: One in so many pixels takes part in the estimate of the error.
-EVERY = 8
+#: One in so many pixels takes part in the estimate of the error: for Gauss-Legendre nodes, and for the cells of narrow
+#: lines. Of those, one in eight would leave half of the estimate to chance.
+EVERY = (8, 2)
 #: Half the size of the window in which the stack of a thick disc is compared with a higher one, pixels.
 WINDOW = 24
 #: Midpoints err with the square of their distance: n and 1.5 n of them to a side differ by 5/9 of the error of n.
@@ -60,7 +62,7 @@ MIDPOINT_ERROR = 9.0 / 5.0
 STEEP_CELLS = 0.7
 #: The estimate is multiplied by this, and near the centre, where steep things converge more slowly, by this again:
 #: for Gauss-Legendre nodes, and for the cells of narrow lines.
-SAFETY, CENTRE = (1.5, 1.35), (2.0, 1.5)
+SAFETY, CENTRE = (1.5, 1.45), (2.0, 1.5)
 #: Relative error of the radial tables at level 1: smooth laws, and light with a scale of one pixel.
 TABLE_ERROR, TABLE_ERROR_PIXEL = 1e-5, 3e-5
 #: What a velocity that is not linear inside its cell adds for narrow lines, at level 1.
@@ -178,13 +180,13 @@ def _layout(ny: int, nx: int, x0: float, y0: float, level: float, narrow: bool, 
     inner, outer = CORE_NARROW if narrow else CORE
     density = np.select([distance <= inner, distance <= outer], [2, 1], 0)
     if which == "finer":
-        density = np.where((density > 0) | ((x + 3 * y) % EVERY == 0), density, 3)
+        density = np.where((density > 0) | ((x + 3 * y) % EVERY[narrow] == 0), density, 3)
     elif which == "window":
         density = np.where(np.maximum(abs(x - x0), abs(y - y0)) <= WINDOW, density, 3)
     parts = []
     for k in range(3):
         n = round(2 * level * 2**k)
-        factor = float(EVERY) if k == 0 else CENTRE[narrow]
+        factor = float(EVERY[narrow]) if k == 0 else CENTRE[narrow]
         if which == "finer":
             pairs = zip(_square(n, narrow, True, factor), _square(n, narrow, False, -factor), strict=True)
             parts.append(tuple(np.concatenate(pair) for pair in pairs))
@@ -238,7 +240,7 @@ class SkyGrid:
         # Errors of layers partly cancel: a small stack shows it.
         self._deposit(disc, cube, "finer", layers(disc, 2))
         square = smooth.square(cube)
-        scatter = (1.0 - 1.0 / EVERY) * smooth.uncorrelated(cube)
+        scatter = (1.0 - 1.0 / EVERY[narrow]) * smooth.uncorrelated(cube)
         nodes = SAFETY[narrow] * math.sqrt(max(square - scatter, 0.25 * square))
         if narrow:
             # Cells that are long in the disc, as those of steep ones are, err by more than the two rules differ.

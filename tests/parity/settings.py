@@ -156,6 +156,10 @@ AGREEING = [
     Setting("asymmetric drift", model={"gasSigma": 35.0, "asymmetric_drift": True}),
     Setting("asymmetric drift of a table", model={"gasSigma": np.linspace(50, 20, RAD.size), "asymmetric_drift": True}),
     Setting("gas mass", model={"massDist": [2e9, 20.0]}),
+    Setting("gas mass of a flaring disc", model={"massDist": [1e10, 20.0], "diskThick": np.linspace(0.2, 6, RAD.size)}),
+    Setting("returnClouds of a flow and a warp through face-on", model={
+        "inc": np.linspace(-40.0, 60.0, RAD.size), "returnClouds": True,
+        "radial_motion_func": Flow("bisymmetric_flow", (RAD, 40.0 + 0.0 * RAD, 3.0 * RAD, 25.0))}),
     Setting("two lines", {**WIDE_CHANNELS, "multiple_line_lams": LINES[:2]}, {"multiple_line_relflux": [1.0, 0.4]}),
     Setting(
         "three lines", {**WIDE_CHANNELS, "multiple_line_lams": LINES},
@@ -234,6 +238,14 @@ DEVIATING = [
 SETTINGS = {setting.name: setting for setting in (*AGREEING, *DEVIATING)}
 
 
+def ready(arguments: dict[str, Any], motions: Any) -> dict[str, Any]:
+    """Return arguments with the flows made, of the package that has these ``motions``."""
+    return {
+        name: getattr(motions, value.name)(*value.arguments) if isinstance(value, Flow) else value
+        for name, value in arguments.items()
+    }
+
+
 def run(setting: Setting, kinms: Any, orders: dict[str, list[str]], seed: int | None = None) -> dict[str, Any]:
     """Make the cube with `kinms` (upstream's package or this one), in the current directory.
 
@@ -250,14 +262,7 @@ def run(setting: Setting, kinms: Any, orders: dict[str, list[str]], seed: int | 
         ``cube`` [x, y, v]; ``clouds`` (n, 4) with returnClouds; ``file``, its path, with fileName.
     """
     motions = kinms.radial_motion
-
-    def ready(arguments: dict[str, Any]) -> dict[str, Any]:
-        return {
-            name: getattr(motions, value.name)(*value.arguments) if isinstance(value, Flow) else value
-            for name, value in arguments.items()
-        }
-
-    scope, disc = dict(setting.scope), ready(setting.disc)
+    scope, disc = dict(setting.scope), ready(setting.disc, motions)
     if seed is not None and scope.get("seed") != 0:
         np.random.seed(seed)  # noqa: NPY002  # what upstream draws its seeds from without fixSeed
         if scope.get("fixSeed", setting.style == 3):
@@ -270,7 +275,7 @@ def run(setting: Setting, kinms: Any, orders: dict[str, list[str]], seed: int | 
             args, kwargs = _split(scope, orders["KinMS"], setting.positional)
             model = kinms.KinMS(*args, **kwargs)
             for arguments in setting.before:
-                model.model_cube(**ready(arguments))
+                model.model_cube(**ready(arguments, motions))
             args, kwargs = _split(disc, orders["model_cube"], setting.positional)
             result = model.model_cube(*args, **kwargs)
     found: dict[str, Any] = {"cube": result}

@@ -26,7 +26,7 @@ import pytest
 from astropy.io import fits
 from deviations import ROWS, RULE, TABLE, Found, figures, load_goldens, numbers, ours, text
 from scipy import stats
-from settings import AGREEING, DEVIATING, DISC, SETTINGS
+from settings import AGREEING, DEVIATING, DISC, SETTINGS, ready
 from summaries import scales, summarise_clouds
 
 from kinms import KinMS, KinMS2, radial_motion
@@ -85,7 +85,7 @@ def test_agrees_within_upstreams_sampling_noise(setting):
 def test_returned_clouds_agree_within_their_noise(setting):
     """Percentiles of x, y, z and v; ours are random, too, and the golden's scatter is theirs."""
     golden = GOLD["settings"][setting.name]["summary"]
-    _, positions, velocities = KinMS(**setting.scope).model_cube(**setting.disc)
+    _, positions, velocities = KinMS(**setting.scope).model_cube(**ready(setting.disc, radial_motion))
     mine = summarise_clouds(np.column_stack([positions, velocities]))
     mean, std = numbers(golden["clouds"]["mean"]), numbers(golden["clouds"]["std"])
     seeds = GOLD["settings"][setting.name]["seeds"]
@@ -207,7 +207,7 @@ def test_leaving_defaults_out_and_giving_them_is_the_same():
     setting = SETTINGS["plain"]
     defaults = {call: {name: default[0] for name, *default in GOLD["signatures"][call] if default} for call in ORDERS}
     given = {**defaults["KinMS"], **setting.scope}, {**defaults["model_cube"], **setting.disc}
-    expected = KinMS(**setting.scope).model_cube(**setting.disc)
+    expected = KinMS(**setting.scope).model_cube(**ready(setting.disc, radial_motion))
     assert np.array_equal(KinMS(**given[0]).model_cube(**given[1]), expected)
     assert np.array_equal(KinMS2(**{**defaults["KinMS2"], **setting.scope, **setting.disc}).model_cube(), expected)
 

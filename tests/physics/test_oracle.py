@@ -199,6 +199,29 @@ CASES = [
     case("face-on, thick", inc=0.0, scale_height=1.0, pa=10.0, v_sys=-4.0, method="points"),
     case("face-on, zero dispersion", inc=0.0, sigma_gas=0.0, pa=10.0, v_sys=-4.0),
     case("edge-on, thin, zero dispersion", inc=90.0, sigma_gas=0.0, pa=120.0, method="points"),
+    case(
+        "edge-on, thin, zero dispersion, beside the edge of a row",
+        inc=90.0,
+        sigma_gas=0.0,
+        pa=90.0,
+        north=0.48,
+        beam=(2.0, 2.0, 0.0),
+        method="points",
+    ),
+    case(
+        "edge-on, thin, zero dispersion, narrow channels",
+        grid=Field(61, 64, 64, 1.0, 8.0),
+        inc=90.0,
+        sigma_gas=0.0,
+        pa=130.0,
+        v_sys=3.0,
+        beam=(2.0, 2.0, 0.0),
+        method="points",
+        log2_n=23,
+    ),
+    case(
+        "inclination 53, thick, zero dispersion", inc=53.0, scale_height=1.0, pa=130.0, sigma_gas=0.0, method="points"
+    ),
     case("edge-on, flared", radius=(0.0, 20.0), inc=90.0, scale_height=(0.5, 3.0), pa=15.0, method="points"),
     case(
         "warp through edge-on, zero dispersion",

@@ -11,16 +11,18 @@ from arctan_disc import BEAM, DISC
 from scipy import integrate, signal
 
 import kinms as km
-from kinms import engine
+from kinms import engine, legacy
 from kinms.cube import simulate
 from kinms.engine import Model, Sampling, choose
 from kinms.errors import InputError, InputTypeError, KinmsError, KinmsWarning
 from kinms.flows import BisymmetricFlow, LopsidedFlow, RadialFlow
 from kinms.grid import Beam, CubeGrid
 from kinms.likelihood import InflatedNoise, WhiteNoise
+from kinms.points import _net
 from kinms.posterior import DiscPosterior
 from kinms.priors import Uniform
 from kinms.profiles import (
+    ArctanCurve,
     ExponentialDisc,
     FlatCurve,
     GaussianRing,
@@ -57,6 +59,7 @@ STATED = {
     "zero dispersion": {"sigma_gas": 0.0, "inc": 60.0, "pa": 33.0},
     "ring with flow": {"surface_brightness": RING, "flow": RadialFlow(30.0), "inc": 55.0},
     "thick": {"scale_height": 0.7, "inc": 60.0, "pa": 33.0},
+    "thick without dispersion": {"scale_height": 0.7, "inc": 50.0, "pa": 33.0, "sigma_gas": 0.0},
     "warp": {"radius": [0.0, 16.0], "inc": [50.0, 58.0], "pa": [240.0, 280.0]},
     "hole with edges": {"surface_brightness": TableProfile([4.0, 6.0, 12.0], [2.0, 2.0, 1.0]), "pa": 20.0},
     "two pixels wide": {"surface_brightness": ExponentialDisc(0.8), "inc": 70.0},
@@ -76,6 +79,78 @@ def test_stated_accuracy_is_an_upper_limit(name, beam):
         assert cube.stats.evaluator == "sky grid"
         assert cube.stats.accuracy <= asked
         assert relative(cube.data, best.data) <= cube.stats.accuracy + best.stats.accuracy, asked
+
+
+@pytest.mark.filterwarnings("ignore:About")
+@pytest.mark.parametrize(
+    ("inc", "dv", "beam", "scale", "curve"),
+    [
+        (39.5, 8.0, 5.8, 6.3, (132.0, 2.6)),
+        (31.8, 8.0, 6.9, 6.9, (175.0, 1.2)),
+        (47.2, 20.0, 4.3, 6.0, (252.0, 2.6)),
+        (52.9, 30.0, 6.8, 6.8, (176.0, 1.0)),
+    ],
+)
+def test_stated_accuracy_of_wide_cells_without_dispersion_is_an_upper_limit(inc, dv, beam, scale, curve):
+    # Errors differ from pixel to pixel, and the beam is wide: one pixel in eight does not stand for its neighbours.
+    disc = DISC.replace(
+        surface_brightness=ExponentialDisc(scale), rotation=ArctanCurve(*curve), inc=inc, pa=33.0, sigma_gas=0.0
+    ).replace(east=0.3, north=-0.4, v_sys=1.3)
+    grid = CubeGrid((2 * round(curve[0] / dv) + 6, 48, 48), 1.0, dv)
+    best = simulate(disc, grid, Beam(beam), Sampling(accuracy=1e-4))
+    cube = simulate(disc, grid, Beam(beam))
+    assert relative(cube.data, best.data) <= cube.stats.accuracy + best.stats.accuracy
+
+
+@pytest.mark.parametrize("sigma", [0.0, 10.0])
+def test_a_thin_edge_on_disc_close_to_the_edge_of_a_pixel(sigma):
+    # All of its light is in one row of pixels, 0.02 of them from the next: without a beam there are no soft edges.
+    disc = DISC.replace(inc=90.0, pa=90.0, north=0.48, sigma_gas=sigma)
+    beam, points = Beam(2.5), Sampling(points=1 << 21)
+    sharp = simulate(disc, GRID, sampling=points)
+    assert np.count_nonzero(sharp.data.any(axis=(0, 2))) == 1
+    # The sampled beam, and the sum itself along both axes.
+    y, x = np.mgrid[-47:48, -47:48]
+    kernel = np.exp(-4.0 * np.log(2.0) * (y**2 + x**2) / 2.5**2)
+    kernel *= beam.pixels(1.0) / kernel.sum()
+    truth = np.array([signal.fftconvolve(channel, kernel, mode="same") for channel in sharp.data.astype(float)])
+    cube = simulate(disc, GRID, beam)
+    assert cube.stats.accuracy <= 1e-3
+    # Twice the error of the points without a beam, as both are upper limits and the beam leaves less of it.
+    assert relative(cube.data, truth) <= cube.stats.accuracy + 3e-4
+    # And what a fit calls has the same edges.
+    assert relative(Model(disc, GRID, beam)(disc), cube.data) < 1e-5
+
+
+def test_points_are_a_net():
+    # (0, m, 2) in base 2 (Niederreiter 1992, ch. 4): every box of 2^-k by 2^(k - m) holds one of the first 2^m.
+    m = 7
+    x, y = _net(0, 1 << m)
+    for k in range(m + 1):
+        box = np.floor(x * 2**k) * 2 ** (m - k) + np.floor(y * 2 ** (m - k))
+        assert np.array_equal(np.sort(box), np.arange(1 << m))
+    # In pieces, they are the same.
+    np.testing.assert_array_equal(np.concatenate([_net(0, 50), _net(50, 128)], axis=1), (x, y))
+
+
+def test_the_facade_says_where_its_points_are_too_few(monkeypatch):
+    radius = np.arange(0.0, 30.0)
+    made = km.KinMS(48, 48, 400, 1.0, 20.0, 4.0)
+    galaxy = {
+        "posAng": 20.0, "sbProf": np.exp(-radius / 5.0), "sbRad": radius, "velProf": 180.0 * np.tanh(radius / 2.0),
+        "intFlux": 30.0,
+    }  # fmt: skip
+    warped, flaring = {"inc": np.linspace(30.0, 75.0, 30)}, {"inc": 90.0, "diskThick": 0.1 + 0.1 * radius}
+    for shape in (warped, flaring):
+        cube = made.model_cube(**galaxy, **shape)  # without a word: warnings are errors
+        monkeypatch.setattr(legacy, "usual_points", lambda disc, grid: 1 << 22)
+        best = made.model_cube(**galaxy, **shape)
+        assert relative(cube, best) < 5e-3
+        monkeypatch.setattr(legacy, "usual_points", lambda disc, grid: 1 << 12)
+        with pytest.warns(KinmsWarning, match=r"good to about \d+ % only .* gasSigma is far below dv \(20 km/s\)"):
+            rough = made.model_cube(**galaxy, **shape)
+        assert relative(rough, best) > legacy.ROUGH
+        monkeypatch.undo()
 
 
 @pytest.mark.parametrize(
@@ -124,6 +199,7 @@ PAIRS = {
     "at the edge": {"east": 20.0, "north": -21.0},
     "thick": {"scale_height": 0.8},
     "thick and steep": {"scale_height": 0.4, "inc": 72.0, "pa": 20.0},
+    "thick without dispersion": {"scale_height": 0.8, "inc": 53.0, "pa": 20.0, "sigma_gas": 0.0},
     "twisted": {"radius": [0.0, 16.0], "pa": [20.0, 60.0], "inc": 55.0},
     "tilted": {"radius": [0.0, 4.0, 16.0], "inc": [35.0, 40.0, 52.0]},
     "twisted and tilted": {"radius": [0.0, 16.0], "inc": [60.0, 52.0], "pa": [250.0, 282.0]},

@@ -28,6 +28,7 @@ SMALL = ExponentialDisc(3.0)
 MODELS = {
     "thin": (THIN, BEAM),
     "zero dispersion": (THIN.replace(sigma_gas=0.0), BEAM),
+    "thick, zero dispersion": (THIN.replace(sigma_gas=0.0, scale_height=0.6), BEAM),
     "oblique beam, off-centre": (
         THIN.replace(surface_brightness=SMALL, east=6.3, north=-4.2, pa=263.0, v_sys=7.0),
         Beam(5.0, 3.5, 20.0),
