@@ -25,6 +25,7 @@ __all__ = [
     "about_cube",
     "about_figure",
     "about_flow",
+    "about_makeplots",
     "about_run",
     "import_finding",
     "inflation_finding",
@@ -152,9 +153,6 @@ def _moved(statement: str, module: str, name: str, alias: str | None) -> Finding
 
 
 def _gone(statement: str, module: str, name: str, near: str) -> Finding:
-    if module.startswith("kinms.examples"):
-        why = "Upstream's test suite is not part of this package; tutorials/gallery/ has its galaxies."
-        return Finding(CHANGE, statement, "run a script of tutorials/gallery/", why)
     what = f"{module}.{name}" if name else module
     fix = f"{near}?" if near else ""
     return Finding(CHANGE, statement, fix, f"There is no {what}.")
@@ -228,6 +226,8 @@ def _unknown(name: str, allowed: Collection[str]) -> Finding:
         return Finding(CHANGE, f"{name}=", fix if "=" in fix else f"{fix}=", "The argument has another name.")
     if name in _REMOVED:
         return Finding(CHANGE, f"{name}=", "leave it out", f"There is no such argument: {_REMOVED[name]}.")
+    if name in TELESCOPE:
+        return Finding(CHANGE, f"{name}=", f"KinMS(..., {name}=...)", "It is an argument of the constructor.")
     near = difflib.get_close_matches(name, list(allowed), 1)
     fix = f"{near[0]}=?" if near else "leave it out"
     return Finding(CHANGE, f"{name}=", fix, "There is no such argument: it raises, where upstream may have ignored it.")
@@ -360,6 +360,16 @@ def about_figure(given: Mapping[str, ast.expr]) -> Iterator[Finding]:
         yield Finding(NOTE, "pvdthick=", "", why)
 
 
+MAKEPLOTS = ("block", "plot2screen", "overrad", "overvrad", "fontsize", "vrange", "xrange", "yrange")
+
+
+def about_makeplots(given: Mapping[str, ast.expr]) -> Iterator[Finding]:
+    """Yield what there is to say of a call of ``KinMS_plotter(...).makeplots``."""
+    for name in given:
+        if name not in MAKEPLOTS:
+            yield _unknown(name, MAKEPLOTS)
+
+
 # -- fits ---------------------------------------------------------------------------------------------------------
 
 
@@ -407,6 +417,10 @@ _SAMPLER_IDLE = {
 }
 
 
+#: Attributes of a cube maker that its files go by.
+HEADER = ("specsys", "radesys", "equinox")
+
+
 @dataclasses.dataclass(frozen=True)
 class _Attributes:
     """Attributes of the objects that scripts have: which of them are there."""
@@ -434,7 +448,7 @@ class _Attributes:
         return Finding(NOTE if stored else CHANGE, text, f"{near[0]}?" if near else "", why)
 
     def _maker(self, name: str, stored: bool, text: str) -> Finding | None:
-        if name == "model_cube":
+        if name in ("model_cube", *HEADER) or (name in TELESCOPE and not stored):
             return None
         if stored:
             why = "Nothing reads it: an object keeps no state, and what is given to a call is used in that call."

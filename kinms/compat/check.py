@@ -29,12 +29,14 @@ from kinms.compat.changes import (
     about_cube,
     about_figure,
     about_flow,
+    about_makeplots,
     about_run,
     import_finding,
     inflation_finding,
     python2_finding,
 )
 from kinms.errors import FileError
+from kinms.legacy import EFFORT, plot_keywords
 from kinms.legacy_arguments import GALAXY, KINMS2, TELESCOPE, everything_at_once
 
 __all__ = ["Finding", "Unreadable", "check", "check_source", "status"]
@@ -119,8 +121,17 @@ def _read(path: Path) -> list[_Source]:
 def _without_magics(text: str) -> str:
     """Return a cell as Python: lines for the notebook's own machinery stay as comments, so that lines keep numbers."""
     if text.startswith("%%"):
-        return "\n".join("#" + line for line in text.splitlines())
+        if (re.match(r"%%(\w+)", text) or [""])[0][2:] not in _OF_PYTHON:
+            return "\n".join("#" + line for line in text.splitlines())
+        text = "#" + text
+    text = re.sub(rf"(?m)^(\s*(?:[\w., ]+=\s*)?)%(?:{'|'.join(_OF_PYTHON)})[ \t]+{_OPTIONS}(?=\S)", r"\1", text)
+    text = re.sub(r"(?m)^(\s*[\w., ]+=\s*)([%!].*)$", r"\1None  #\2", text)
     return re.sub(r"(?m)^(\s*)([%!?].*|.*[^#\s]\?+\s*)$", r"\1pass  #\2", text)
+
+
+#: Magics behind which, and in whose cells, there is Python of this notebook; and their options.
+_OF_PYTHON = ("time", "timeit", "capture", "prun", "memit", "mprun")
+_OPTIONS = r"(?:-[a-zA-Z]\w*[ \t]+(?:\d+[ \t]+)?)*"
 
 
 def _check(sources: Sequence[_Source]) -> list[Finding]:
@@ -152,7 +163,7 @@ def _parse(source: _Source) -> tuple[ast.Module | None, list[Finding]]:
     problems = []
     try:
         return ast.parse(text), []
-    except (SyntaxError, ValueError) as error:
+    except _NO_TREE as error:
         first = error
     lines = text.expandtabs(8).split("\n")
     for i, line in enumerate(lines):
@@ -161,15 +172,39 @@ def _parse(source: _Source) -> tuple[ast.Module | None, list[Finding]]:
             finding = python2_finding(line.strip(), mended.strip())
             problems.append(dataclasses.replace(finding, line=i + 1, where=f"{source.label}line {i + 1}"))
             lines[i] = mended
-    try:
-        return ast.parse("\n".join(lines)), problems
-    except (SyntaxError, ValueError) as error:
-        last = error if problems else first
+    last = first
+    for _ in lines:  # what cannot be told from Python 3, where it stands in a text, is mended where Python stops alone
+        try:
+            return ast.parse("\n".join(lines)), problems
+        except _NO_TREE as error:
+            last = error if problems else first
+        i = int(getattr(last, "lineno", None) or 0) - 1
+        mended = _modern_words(lines[i]) if 0 <= i < len(lines) else ""
+        if not mended or mended == lines[i]:
+            break
+        finding = python2_finding(lines[i].strip(), mended.strip())
+        problems.append(dataclasses.replace(finding, line=i + 1, where=f"{source.label}line {i + 1}"))
+        lines[i] = mended
     number = int(getattr(last, "lineno", None) or 1)
-    what = f"syntax error: {getattr(last, 'msg', last)}"
+    said = getattr(last, "msg", str(last)) or type(last).__name__
+    what = f"syntax error: {said}"
     why = "Neither Python 3 nor this check can read it: nothing else in it was looked at."
     broken = Finding(CHANGE, what, "", why, line=number, where=f"{source.label}line {number}")
     return None, [*problems, broken]
+
+
+#: What the parser has to say of what it cannot read, too deep a nesting included.
+_NO_TREE = (SyntaxError, ValueError, RecursionError, MemoryError)
+
+
+def _modern_words(line: str) -> str:
+    """Return a line with Python 2's exec, comparisons, backquotes and numbers as Python 3 has them."""
+    line = re.sub(r"^(\s*(?:\S.*:\s+)?)exec\s+(?!\()(.*?)\s*$", r"\1exec(\2)", line)
+    line = re.sub(r"`([^`]+)`", r"repr(\1)", line.replace("<>", "!="))
+    line = re.sub(r"\bur(?=['\"])", "r", line)
+    return re.sub(
+        r"(?<![\w.])0([0-7]+)(?=[lL]?\b(?!\.))", r"0o\1", re.sub(r"(?<![\w.])(\d+|0[xX][\da-fA-F]+)[lL]\b", r"\1", line)
+    )
 
 
 def _modern(line: str) -> str:
@@ -222,7 +257,8 @@ class _Names:
                         self.bound.update({name: _canonical(node.module or "", name) for name in _STARRED})
                     elif what:
                         self.bound[alias.asname or alias.name] = what
-        assigned = [node for node in ast.walk(tree) if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign)]
+        kinds = ast.Assign | ast.AnnAssign | ast.AugAssign | ast.NamedExpr
+        assigned = [node for node in ast.walk(tree) if isinstance(node, kinds)]
         for node in assigned:
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 for name in ast.walk(target) if isinstance(target, ast.Tuple | ast.List) else [target]:
@@ -262,8 +298,12 @@ class _Names:
 
     def value(self, node: ast.expr | None) -> Any:
         """Return the number, or list of numbers, that an expression is known to be; None if it is not."""
-        if node is None:
+        try:
+            return None if node is None else self._value(node)
+        except RecursionError:
             return None
+
+    def _value(self, node: ast.expr) -> Any:
         key = _text(node)
         if key in self.constants:
             return self.constants[key]
@@ -301,7 +341,10 @@ _STARRED = ("KinMS", "KinMS_plotter", "gastimator", "makeplots", "radial_motion"
 
 
 def _text(node: ast.expr | ast.AST) -> str:
-    return ast.unparse(node)
+    try:
+        return ast.unparse(node)
+    except RecursionError:  # a sum of hundreds of terms
+        return f"the expression of line {getattr(node, 'lineno', 0)}"
 
 
 def _canonical(module: str, name: str) -> str:
@@ -398,6 +441,8 @@ def _missing(module: str, name: str) -> str | None:
             return (difflib.get_close_matches(parts[-1], known, 1) or [""])[0]
         if not name or name == "*":
             return None
+        if spec.submodule_search_locations and importlib.util.find_spec(f"{module}.{name}"):
+            return None
         text = Path(spec.origin).read_text(encoding="utf-8") if spec.origin else ""
         return None if re.search(rf"\b{re.escape(name)}\b", text) else ""
     if not name or name == "*" or name in kinms.__all__ or importlib.util.find_spec(f"kinms.{name}"):
@@ -424,9 +469,22 @@ def _of_call(call: ast.Call, names: _Names) -> Iterator[Finding]:
     elif method == "model_cube" and names.uses_cubes():
         order = ("toplot",) if _is_finished(call, owner, names) else GALAXY
         telescope = names.makers.get(owner) or names.last_maker
-        yield from about_cube(bind_names(call, order), value, (), constructor=False, telescope=telescope)
+        given = bind_names(call, order)
+        # A class of the script's own may have a method of that name, and other arguments.
+        ours = names.made.get(owner) == "cube maker" or _makes(call.func, names) == "KinMS"
+        odd = ours and any(name not in (*order, *EFFORT) for name in given)
+        allowed = (*order, *EFFORT, *plot_keywords()) if odd else ()
+        yield from about_cube(given, value, allowed, constructor=False, telescope=telescope)
+    elif method == "makeplots" and (names.made.get(owner) == "plotter" or _makes(call.func, names) == "KinMS_plotter"):
+        yield from about_makeplots(bind_names(call, ()))
     elif method == "run" and names.made.get(owner) == "sampler":
         yield from about_run(bind_names(call, _RUN_ORDER), value)
+
+
+def _makes(func: ast.expr, names: _Names) -> str | None:
+    """Return what is called in ``maker(...).method``."""
+    inner = func.value if isinstance(func, ast.Attribute) else None
+    return names.called(inner.func) if isinstance(inner, ast.Call) else None
 
 
 def _is_finished(call: ast.Call, owner: str, names: _Names) -> bool:
@@ -440,7 +498,8 @@ def _is_finished(call: ast.Call, owner: str, names: _Names) -> bool:
 def _of_attribute(node: ast.Attribute, names: _Names) -> Iterator[Finding]:
     kind = names.made.get(_text(node.value))
     if kind is None:
-        flow = about_flow(node.attr) if _text(node.value).split(".")[-1] == "radial_motion" else None
+        flows = _text(node.value).split(".")[-1] == "radial_motion" or names.called(node.value) == "radial_motion"
+        flow = about_flow(node.attr) if flows else None
         if flow is not None:
             yield flow
         return

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from kinms.compat.__main__ import main
 from kinms.compat.changes import MEASURED
 from kinms.compat.check import Unreadable, status
 from kinms.errors import InputError
+from kinms.legacy import EFFORT
 from kinms.legacy_arguments import GALAXY, KINMS2, TELESCOPE
 from kinms.utils.KinMS_figures import KinMS_plotter
 
@@ -71,6 +73,9 @@ def test_an_import_is_given_as_it_has_to_be(statement, fix):
         "from kinms.radial_motion import radial_motion",
         "from kinms.utils.KinMS_figures import KinMS_plotter",
         "from kinms.utils.sauron_colormap import sauron",
+        "from kinms.utils import KinMS_figures, sauron_colormap",
+        "from kinms.examples.KinMS_testsuite import *",
+        "from kinms.examples.KinMS_testsuite import run_tests, expdisk",
         "from gastimator_bridge import gastimator",
         "import numpy as np",
         "from mypackage.gastimator import gastimator",
@@ -80,7 +85,17 @@ def test_an_import_that_works_is_left_alone(statement):
     assert found(statement) == []
 
 
-@pytest.mark.parametrize("path", ["kinms.KinMS", "kinms.KinMS2", "kinms.KinMS_jax", "kinms.examples.KinMS_testsuite"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "kinms.KinMS",
+        "kinms.KinMS2",
+        "kinms.KinMS_jax",
+        "kinms.examples.KinMS_testsuite",
+        "kinms.examples.KinMS_benchmark",
+        "kinms.KinMS3",
+    ],
+)
 def test_a_module_is_complained_of_if_and_only_if_it_is_not_there(path):
     done = subprocess.run([sys.executable, "-c", f"import {path}"], capture_output=True, timeout=120, check=False)
     assert bool(fixes(f"import {path}")) == bool(done.returncode)
@@ -173,7 +188,8 @@ def test_no_argument_that_the_class_takes_is_called_unknown(name):
         fixes(HEAD + f"KinMS(64, 64, 500, 1, 10, 4.0, **rest, {name}=value)" if name not in TELESCOPE[:6] else HEAD)
         == []
     )
-    assert fixes(HEAD + f"k = KinMS(64, 64, 500, 1, 10, 4.0)\nk.model_cube({name}=value)") == []
+    later = fixes(HEAD + f"k = KinMS(64, 64, 500, 1, 10, 4.0)\nk.model_cube({name}=value)")
+    assert (later == []) == (name in (*GALAXY, *EFFORT)), "what model_cube refuses is called so, and nothing else"
 
 
 @pytest.mark.parametrize(
@@ -182,6 +198,27 @@ def test_no_argument_that_the_class_takes_is_called_unknown(name):
 )
 def test_an_unknown_argument_comes_with_its_name_of_today(given, fix):
     assert fixes(HEAD + f"KinMS(64, 64, 500, 1, 10, 4.0, 45, posAng=3, {given}=value)") == [fix]
+
+
+@pytest.mark.parametrize(
+    ("call", "fix"),
+    [
+        ("kin.model_cube(50, posang=30)", "posAng=?"),
+        ("kin.model_cube(50, 30, toplot=True, savnam='x')", "savename=?"),
+        ("kin.model_cube(50, 30, beamSize=4)", "KinMS(..., beamSize=...)"),
+        ("KinMS(64, 64, 500, 1, 20, 4).model_cube(50, 30, gasSgma=3)", "gasSigma=?"),
+        ("KinMS(64, 64, 480, 1, 20, 4, 50, 30, sbProf=[1]).model_cube(toplt=True)", "toplot=?"),
+        ("(k := kin).model_cube(50, posang=30)", None),  # who knows what k is
+        ("KinMS_plotter(c, 64, 64, 480, 1, 20, 4).makeplots(vrang=[0, 1])", "vrange=?"),
+        ("KinMS_plotter(c, 64, 64, 480, 1, 20, 4).makeplots(vrange=[0, 1], block=False)", None),
+        ("kin.model_cube(50, 30, title='x', savepath='.', toplot=True)", None),
+        ("self.model_cube(radius=3)", None),
+    ],
+)
+def test_a_misspelt_argument_of_a_later_call_is_found(call, fix):
+    head = "from kinms import *\nfrom kinms.utils.KinMS_figures import KinMS_plotter\n"
+    found = check_source(f"{head}kin = KinMS(64, 64, 480, 1, 20, 4)\n{call}")
+    assert [f.fix for f in found if f.level == "change"] == ([] if fix is None else [fix])
 
 
 @pytest.mark.parametrize("name", ["vPhaseCent", "vPosAng"])
@@ -218,10 +255,14 @@ def test_a_lopsided_flow_is_found():
     head = "from kinms import radial_motion\n"
     assert len(different("f = radial_motion.lopsided_flow(r, a, b, 3)", head)) == 1
     assert different("f = radial_motion.pure_radial(r, a)", head) == []
+    assert len(different("f = rm.lopsided_flow(r, a, b, 3)", "from kinms import radial_motion as rm\n")) == 1
 
 
 def test_what_upstream_kept_on_the_object_is_found():
-    assert len(fixes(HEAD + "k = KinMS(64, 64, 500, 1, 10, 4.0)\nx = k.x_pos")) == 1
+    made = HEAD + "k = KinMS(64, 64, 500, 1, 10, 4.0)\n"
+    assert len(fixes(made + "x = k.x_pos")) == 1
+    assert len(fixes(made + "k.dv = 3")) == 1
+    assert found(made + "x = k.dv\nk.specsys = 'LSRK'") == []
 
 
 # -- check: fits ---------------------------------------------------------------------------------------------------
@@ -280,6 +321,39 @@ def test_python_2_is_read_all_the_same():
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "fix"),
+    [
+        ("if x <> 3: y = 1", "if x != 3: y = 1"),
+        ('exec "x = 1"', 'exec("x = 1")'),
+        ("x = `y`", "x = repr(y)"),
+        ("x = 0777", "x = 0o777"),
+        ("x = 10L + 0xFFL", "x = 10 + 0xFF"),
+        ('x = ur"y"', 'x = r"y"'),
+    ],
+)
+def test_words_of_python_2_are_mended_where_python_stops_and_nowhere_else(line, fix):
+    kept = "# a <> b, 0777 and `c`"
+    found = check_source(f"print 'a <> b'\n{kept}\n{line}\nimport gastimator\n")
+    assert [(f.line, f.fix) for f in found] == [
+        (1, "print('a <> b')"),
+        (3, fix),
+        (4, "import gastimator_bridge as gastimator"),
+    ]
+
+
+@pytest.mark.parametrize("text", ["x = " + "-" * 20000 + "1", "x = " + "+".join(["1"] * 20000)])
+def test_what_is_nested_too_deeply_is_a_finding(text):
+    (found,) = check_source(text)
+    assert (found.level, found.line) == ("change", 1)
+    assert re.fullmatch("syntax error: .+", found.what)
+
+
+def test_a_long_sum_hides_nothing():
+    (found,) = check_source("x = " + "+".join(["y"] * 700) + "\nimport gastimator")
+    assert found.line == 2
+
+
 def test_what_nobody_can_read_is_one_finding_with_its_line():
     ((line, what, _),) = found("x = 1\ny = = 2\n")
     assert line == 2
@@ -316,6 +390,22 @@ def test_a_notebook_is_read_cell_by_cell(tmp_path):
         ("cell 4, line 3", "different"),
         ("cell 4, line 3", "note"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "lines"),
+    [
+        ("%%time\nimport gastimator", [2]),
+        ("%%timeit -n 3\nimport gastimator", [2]),
+        ("%%bash\nimport gastimator", []),
+        ("x = !ls\nfiles = %sx ls\nimport gastimator", [3]),
+        ("%time import gastimator\nwhile True:\n    %timeit -n 3 -r 2 import gastimator\n    y = %time 3", [1, 3]),
+    ],
+)
+def test_magics_of_notebooks_hide_no_python(tmp_path, cell, lines):
+    path = tmp_path / "fit.ipynb"
+    path.write_text(json.dumps({"cells": [{"cell_type": "code", "source": cell}]}))
+    assert [(f.line, f.fix) for f in check(path)] == [(n, "import gastimator_bridge as gastimator") for n in lines]
 
 
 @pytest.mark.parametrize("content", [b"\0\1", b"{not json", b'{"cells": 3}', None])

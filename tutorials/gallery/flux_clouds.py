@@ -8,25 +8,11 @@ from gallery import save
 
 import kinms as km
 from kinms import KinMS
+from kinms.examples.irregular import image  # (x, y) in arcsec West and North, and flux, of each pixel
 from kinms.utils.KinMS_figures import KinMS_plotter
 
 SCOPE = (128, 128, 500, 1, 10, 4)  # xs, ys, vs, cellSize, dv, beamSize
-PIXEL = 1.4  # arcsec, of the image
 GRADIENT, PA = 400 / 130, 170  # km/s per arcsec, towards this position angle
-
-
-def image():
-    """Return (x, y) in arcsec West and North of the centre, shape (n, 2), and flux of the pixels of an irregular."""
-    draw = np.random.default_rng(1437)
-    along = draw.uniform(-1.0, 1.0, 120)  # knots on a bent stripe
-    knots = np.stack([35 * along, 30 * along**2 - 12], axis=1) + draw.normal(0.0, 5.0, (120, 2))
-    sizes, fluxes = draw.uniform(2.0, 5.0, 120), draw.exponential(1.0, 120)
-    axis = np.arange(-40, 41) * PIXEL
-    pixels = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-    squared = np.sum((pixels[:, None] - knots) ** 2, axis=2) / sizes**2
-    light = np.sum(fluxes / sizes**2 * np.exp(-0.5 * squared), axis=1)
-    bright = light > 0.02 * light.max()
-    return pixels[bright], light[bright]
 
 
 def clouds():

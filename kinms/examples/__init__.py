@@ -1,0 +1,1 @@
+"""Examples that existing scripts import; `tutorials/gallery` has the same galaxies in both APIs, with figures."""
