@@ -2,7 +2,7 @@
 
 They come from, in this order of precedence:
 
-1. a BEAMS table (CASA), one beam per channel;
+1. a BEAMS table (CASA), one beam per channel, in arcsec and degrees where its columns have no unit;
 2. the cards BMAJ, BMIN, BPA, in degrees;
 3. GIPSY's BMMAJ, BMMIN, BMPA, in arcsec;
 4. the last line of HISTORY that AIPS (``CLEAN BMAJ=``), MIRIAD (``Beam = ... arcsec``) or CASA (``restoration:``) left.
@@ -34,6 +34,9 @@ DIFFERENT = 0.01
 EQUAL = 1e-6
 #: arcsec; nothing on the sky is wider.
 HALF_SKY = 180.0 * 3600.0
+
+#: pixels; no beam is sampled by so many.
+WIDEST = 900
 
 #: What HISTORY says of tasks that change the beam.
 _SMOOTHED = re.compile(r"convol|convl|smooth|smo\b", re.IGNORECASE)
@@ -145,8 +148,10 @@ def _of_cards(cards: Cards, key: str, scale: float, cell: float, width: int, not
     major = cards.positive(key)
     if major is None:
         return None
-    if scale > 1 and major[0] * scale > 2.0 * width * cell and 0.5 * cell < major[0] < width * cell:
-        notes.warn(f"{key} = {major[0]:g} would be wider than the field in degrees: read in arcsec")
+    widest = 2.0 * min(width, WIDEST) * cell
+    if scale > 1 and major[0] * scale > widest and 0.5 * cell < major[0] < width * cell:
+        than = "the field" if width <= WIDEST else f"{2 * WIDEST} pixels"
+        notes.warn(f"{key} = {major[0]:g} would be wider than {than} in degrees: read in arcsec")
         scale = 1.0
     minor = cards.positive(minor_key)
     angle = cards.number(angle_key)

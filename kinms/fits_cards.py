@@ -26,7 +26,7 @@ STALE_KEY = re.compile(
     r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|GROUPS|BLOCKED|INHERIT|EXTNAME|EXTVER|EXTLEVEL|END"
     r"|BSCALE|BZERO|BLANK|DATAMIN|DATAMAX|CHECKSUM|DATASUM|BUNIT|BMAJ|BMIN|BPA|BMMAJ|BMMIN|BMPA|CASAMBM"
     r"|(DTYPE|DUNIT|DRVAL|DRPIX|DDELT|CNAME)\d+|EPOCH|RADECSYS|RESTFREQ|FREQ0|ALTRVAL|ALTRPIX|WCSDIM|DC-FLAG"
-    r"|LTM\d_\d|LTV\d|WAT\d_\d+|HDUCLAS\d|HDUCLASS|ERRDATA|QUALDATA|SCIDATA"
+    r"|(A|B|AP|BP)_(ORDER|DMAX|\d_\d)|LTM\d_\d|LTV\d|WAT\d_\d+|HDUCLAS\d|HDUCLASS|ERRDATA|QUALDATA|SCIDATA"
     r"|(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CNAME|CRDER|CSYER)\d+[A-Z]|(CD|PC|PV|PS)\d+_\d+[A-Z]"
     r"|(WCSAXES|WCSNAME|RADESYS|EQUINOX|LONPOLE|LATPOLE|RESTFRQ|RESTWAV|SPECSYS|SSYSOBS|SSYSSRC|VELOSYS|ZSOURCE)[A-Z]"
 )
@@ -42,32 +42,34 @@ UNITS = {
     "mhz": "MHz",
     "ghz": "GHz",
     "m/s": "m/s",
-    "m/sec": "m/s",
-    "meter/s": "m/s",
-    "meters/s": "m/s",
     "km/s": "km/s",
-    "km/sec": "km/s",
     "kms-1": "km/s",
+    "kms^-1": "km/s",
     "kms": "km/s",
     "kmps": "km/s",
     "m": "m",
-    "meter": "m",
-    "meters": "m",
-    "metre": "m",
     "a": "Angstrom",
     "ang": "Angstrom",
     "angstrom": "Angstrom",
     "angstroms": "Angstrom",
+    "angstroem": "Angstrom",
     "0.1 nm": "Angstrom",
     "nm": "nm",
-    "nanometer": "nm",
     "um": "um",
     "micron": "um",
     "microns": "um",
-    "micrometer": "um",
 }
+#: Words in units: metres and seconds written out, in either spelling and number.
+_METRES = re.compile(r"(kilo|milli|micro|nano|)met(?:er|re)s?")
+_PREFIX = {"kilo": "k", "milli": "m", "micro": "u", "nano": "n", "": ""}
+_SECONDS = re.compile(r"\bsec(?:ond)?s?\b")
 
-_PER_BEAM = re.compile(r"(?P<prefix>[munµ]?)jy(\s*/\s*|\s*\.\s*|\s+)(beam|bm|b)(\s*(\^|\*\*)?-1)?", re.IGNORECASE)
+_JANSKY = r"(?P<prefix>milli|micro|nano|[munµ]?)(jy|janskys?)"
+_PER_BEAM = re.compile(
+    rf"{_JANSKY}(\s*/\s*|\s*[.*]\s*|\s+per\s+|\s+)\(?(beam|bm|b)\)?(\s*(\^|\*\*)?\(?-1\)?)?", re.IGNORECASE
+)
+#: The same the other way round, as astropy writes it.
+_BEAM_FIRST = re.compile(rf"(beam|bm)\s*(\^|\*\*)?\(?-1\)?(\s*[.*]\s*|\s+){_JANSKY}", re.IGNORECASE)
 #: What astropy raises for a card that is no FITS.
 _ILLEGAL = (KeyError, ValueError, TypeError, AttributeError, IndexError, ArithmeticError, fits.VerifyError)
 
@@ -207,7 +209,9 @@ def parse_unit(key: str, text: str) -> astropy.units.UnitBase | None:
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for spelling in (UNITS.get(text.casefold().strip("[] "), text), text.casefold()):
+        plain = _METRES.sub(lambda found: f"{_PREFIX[found[1]]}m", text.casefold().strip("[] "))
+        plain = _SECONDS.sub("s", plain)
+        for spelling in (UNITS.get(plain, text), plain):
             for form in ("fits", "generic"):
                 try:
                     unit = u.Unit(spelling, format=form)
@@ -225,13 +229,14 @@ def data_unit(text: str) -> str:
 
     Examples
     --------
-    >>> data_unit("JY/BEAM"), data_unit("mJy beam-1"), data_unit("K")
+    >>> data_unit("JY/BEAM"), data_unit("beam-1 mJy"), data_unit("K")
     ('Jy/beam', 'mJy/beam', 'K')
     """
-    found = _PER_BEAM.fullmatch(text.strip())
-    if found is None or text.startswith("MJy"):
+    found = _PER_BEAM.fullmatch(text.strip()) or _BEAM_FIRST.fullmatch(text.strip())
+    if found is None or "MJy" in text:
         return text.strip()
-    return f"{found['prefix'].lower()}Jy/beam"
+    prefix = found["prefix"].lower()
+    return f"{_PREFIX.get(prefix, prefix)}Jy/beam"
 
 
 def copy_cards(header: fits.Header) -> fits.Header:

@@ -7,6 +7,7 @@ that into a temporary file.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import mmap
@@ -21,7 +22,7 @@ import numpy as np
 from astropy.io import fits
 
 from kinms.atomic import replacing
-from kinms.errors import FileError, HeaderError, InputError, KinmsError
+from kinms.errors import FileError, HeaderError, InputError, InputTypeError, KinmsError
 from kinms.fits_stream import GARBLED, one_line, open_stream
 
 __all__ = ["COMPANIONS", "ImageFile", "PathLike", "write_image"]
@@ -71,7 +72,10 @@ class ImageFile:
     """
 
     def __init__(self, path: PathLike, hdu: int | str | None = None) -> None:
-        self.path = Path(path)
+        try:
+            self.path = Path(path)
+        except TypeError:
+            raise InputTypeError("path", repr(path), "the path of a FITS file") from None
         self.notes: tuple[tuple[str, bool], ...] = ()
         self._bytes: np.ndarray | None = None
         # Our own stream, so that it is closed whatever astropy makes of a garbled file.
@@ -90,6 +94,8 @@ class ImageFile:
             self._stream.close()
             if isinstance(error, GARBLED) and not isinstance(error, KinmsError):
                 message = f"cannot be read as FITS ({one_line(error)})."
+                if isinstance(error, OSError) and error.errno == errno.EINVAL:  # sought beyond what any file can be
+                    message = "is truncated, or its header wrong: by that it is larger than a file can be (see NAXIS)."
                 raise FileError(path, message, "Copy it again.") from None
             raise
 
@@ -113,7 +119,7 @@ class ImageFile:
                 try:
                     with warnings.catch_warnings():
                         warnings.simplefilter("ignore")  # of garbled columns; what they make of the beams is checked
-                        return radio_beam.Beams.from_fits_bintable(hdu)
+                        return radio_beam.Beams.from_fits_bintable(_with_units(hdu))
                 except (*GARBLED, NameError) as error:  # a misspelt name is what radio_beam makes of odd units
                     raise HeaderError("BEAMS", f"the table of beams cannot be read ({one_line(error)}).") from None
         return None
@@ -241,6 +247,20 @@ class ImageFile:
         if needed > actual:
             message = f"is truncated: {actual} bytes, and its header asks for {needed}."
             raise FileError(self.path, message, "Copy it again.")
+
+
+def _with_units(table: fits.BinTableHDU) -> fits.BinTableHDU:
+    """Return a table of beams in which columns without a unit have CASA's, arcsec and degrees."""
+    given = {"BMAJ": "arcsec", "BMIN": "arcsec", "BPA": "deg"}
+    lacking = {
+        f"TUNIT{k}": given[name]
+        for k, name in enumerate(table.columns.names, start=1)
+        if name in given and f"TUNIT{k}" not in table.header
+    }
+    if lacking:
+        table = table.copy()
+        table.header.update(lacking)
+    return table
 
 
 def _advise(mapped: np.memmap, shape: tuple[int, ...], index: tuple[slice, ...]) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Axes", "Tamed", "tame"]
 
-_CELESTIAL = re.compile(r"(RA|DEC|GLON|GLAT|ELON|ELAT)(-+([A-Z0-9]{3}))?")
+_CELESTIAL = re.compile(r"(RA|DEC|GLON|GLAT|ELON|ELAT)(-+([A-Z0-9]{3})(-SIP)?)?")
 _LONGITUDES = {"RA": "DEC", "GLON": "GLAT", "ELON": "ELAT"}
 #: A speed in a unit: km/s, m.s-1, km s^-1.
 _SPEED = re.compile(r"(?<![a-z])k?m ?(/ ?s(ec)?|[.*]?s(\^|\*\*)?-1)")
@@ -36,6 +36,9 @@ _RADESYS = {"ICRS": "ICRS", "FK5": "FK5", "J2000": "FK5", "FK4": "FK4", "B1950":
 
 #: Off-diagonal terms may move a pixel by this much across the cube before an axis counts as coupled to another.
 COUPLING = 1e-3
+
+#: pixels; a distortion that is left aside is warned of if it exceeds this.
+DISTORTED = 0.1
 
 #: degrees; pixels are larger and smaller than this.
 SMALLEST, LARGEST = 1e-12, 90.0
@@ -151,6 +154,7 @@ def tame(
     for axis in axes.others:
         _write_other(tamed, cards, axis)
     _write_frame(tamed, cards, axes, notes)
+    _note_distortion(cards, axes, lengths, notes)
     for m in range(10):
         for axis in (axes.longitude, axes.latitude, axes.spectral):
             parameter = cards.number(f"PV{axis}_{m}")
@@ -301,8 +305,10 @@ def _matrix(cards: Cards, axes: Axes, n: int) -> tuple[FloatArray, str]:
                 value = elements[i, j]
                 matrix[i - 1, j - 1] = value if value is not None else (kind == "PC" and i == j)
             if kind == "PC":
+                # The standard's CDELT is 1, but only PC elements that are steps themselves show that it is meant.
+                steps = any(abs(value or 0.0) not in (0.0, 1.0) for (row, _), value in elements.items() if row == i)
                 with np.errstate(over="ignore"):
-                    matrix[i - 1] *= _needed(cards, f"CDELT{i}")
+                    matrix[i - 1] *= _needed(cards, f"CDELT{i}") if not steps else _step(cards, i)
                 if not np.isfinite(matrix[i - 1]).all():
                     raise HeaderError(f"CDELT{i}", "times PC is too large for a number.", "Correct the cards.")
         key = f"{kind}{lon}_{lat}"
@@ -319,6 +325,11 @@ def _matrix(cards: Cards, axes: Axes, n: int) -> tuple[FloatArray, str]:
         if not np.any(matrix[i - 1]):
             raise HeaderError(f"CDELT{i}", "is 0: all pixels lie on each other.", "Correct the card.")
     return matrix, key
+
+
+def _step(cards: Cards, axis: int) -> float:
+    step = cards.number(f"CDELT{axis}")
+    return 1.0 if step is None else step
 
 
 def _check_coupling(matrix: FloatArray, axes: Axes, lengths: tuple[int, ...], key: str) -> None:
@@ -373,6 +384,27 @@ def _write_celestial(tamed: fits.Header, cards: Cards, axes: Axes, matrix: Float
             element = float(row[other - 1]) / step
             if element != float(other == axis):
                 tamed[f"PC{axis}_{other}"] = element
+
+
+def _note_distortion(cards: Cards, axes: Axes, lengths: tuple[int, ...], notes: Notes) -> None:
+    """Say by how much positions are off that leave aside the distortion of the optics (CTYPE -SIP)."""
+    if not cards.text(f"CTYPE{axes.longitude}").upper().endswith("-SIP"):
+        return
+    edges = [
+        np.linspace(1.0, lengths[axis - 1], 9) - (cards.number(f"CRPIX{axis}") or 0.0)
+        for axis in (axes.longitude, axes.latitude)
+    ]
+    u, v = np.meshgrid(*edges)
+    shifts = []
+    with np.errstate(over="ignore", invalid="ignore"):
+        for name in "AB":
+            order = min(cards.integer(f"{name}_ORDER") or 0, 9)
+            powers = ((p, q) for p in range(order + 1) for q in range(order + 1 - p))
+            terms = [(cards.number(f"{name}_{p}_{q}") or 0.0) * u**p * v**q for p, q in powers]
+            shifts.append(np.sum(terms, axis=0) if terms else np.zeros_like(u))
+        most = float(np.hypot(*shifts).max())
+    text = f"the distortion of the optics (-SIP) is left aside: positions are off by up to {most:.2g} pixels"
+    (notes.warn if not most < DISTORTED else notes.say)(text)
 
 
 def _write_other(tamed: fits.Header, cards: Cards, axis: int) -> None:

@@ -289,7 +289,7 @@ def _layout(tamed: Tamed, convention: str | None) -> Layout:
             celestial, spectrum = wcs.sub([lon, lat]), wcs.sub([spec])
             # Edges and centres in turn: half a channel each.
             world = spectrum.wcs_pix2world(0.5 * np.arange(2 * n + 1) - 0.5, 0)[0]
-        except (ValueError, ArithmeticError, IndexError, MemoryError, TypeError) as error:  # wcslib's are ValueErrors
+        except (ValueError, ArithmeticError, IndexError, MemoryError, TypeError, RuntimeError) as error:  # wcslib's
             text = " ".join(str(error).split())
             raise HeaderError(f"CTYPE{lon}", f"astropy.wcs cannot use this header: {text}") from None
     convention = convention or tamed.spectral.convention

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from scipy.constants import c as SPEED_OF_LIGHT
 from scipy.constants import h as PLANCK
@@ -225,12 +225,12 @@ def _of_header(cards: Cards, kind: str, value: float, notes: Notes) -> tuple[flo
     wavelength = cards.positive("RESTWAV", "RESTWAVE")
     if SI_UNIT[kind] == "m" and wavelength is not None:
         frequency = None
-    reference = _axis_frequency(kind, value) or 1e10  # a typical one for a velocity axis, which has none
+    at = _axis_frequency(kind, value)
     found, key = None, ""
     if frequency is not None:
-        found, key = _rescale(*frequency, reference, "Hz", (1e3, 1e6, 1e9), notes), frequency[1]
+        found, key = _rescale(*frequency, _FREQUENCY, at, notes), frequency[1]
     elif wavelength is not None:
-        metres = _rescale(*wavelength, SPEED_OF_LIGHT / reference, "m", (1e-10, 1e-9, 1e-6), notes)
+        metres = _rescale(*wavelength, _WAVELENGTH, None if at is None else SPEED_OF_LIGHT / at, notes)
         found, key = SPEED_OF_LIGHT / max(metres, 1e-300), wavelength[1]
     if found is not None and not LOWEST < found < HIGHEST:
         notes.warn(f"{key} means a rest frequency of {found:g} Hz, which no line has: ignored")
@@ -246,12 +246,46 @@ def _axis_frequency(kind: str, value: float) -> float | None:
     return {"Hz": value, "m": SPEED_OF_LIGHT / value, "1/m": SPEED_OF_LIGHT * value, "J": value / PLANCK}.get(unit)
 
 
-def _rescale(number: float, key: str, reference: float, unit: str, factors: tuple[float, ...], notes: Notes) -> float:
-    """Multiply by the factor that brings a rest value near the axis, if it is off by orders of magnitude."""
-    if 1e-3 < number / reference < 1e3:
+class _Quantity(NamedTuple):
+    """How rest values are mistaken: the unit, what they are multiplied with, and where lines are that cubes are of."""
+
+    unit: str
+    factors: tuple[float, ...]
+    low: float
+    high: float
+
+
+_FREQUENCY = _Quantity("Hz", (1e3, 1e6, 1e9), 1e7, 1e16)
+_WAVELENGTH = _Quantity("m", (1e-10, 1e-9, 1e-6), 1e-8, 0.1)
+
+
+def _rescale(number: float, key: str, quantity: _Quantity, reference: float | None, notes: Notes) -> float:
+    """Multiply by the power of 10 that makes a rest value that of a line, or brings it near the axis, if it is neither.
+
+    `reference` is the value of the axis, None for one of velocities.
+    """
+
+    def known(value: float) -> bool:
+        return identify_line(value if quantity is _FREQUENCY else SPEED_OF_LIGHT / value) is not None
+
+    def plausible(value: float) -> bool:
+        return quantity.low < value < quantity.high
+
+    factor = 1.0
+    if not 1e-200 < number < 1e200 or known(number):
         return number
-    for factor in factors:
-        if 0.1 < number * factor / reference < 200.0:
-            notes.warn(f"{key} = {number:g} cannot be in {unit}: multiplied by {factor:g}")
-            return number * factor
-    return number
+    if not plausible(number):
+        factor = next((f for f in quantity.factors if known(number * f)), 1.0)
+    if factor == 1.0 and reference is None and not plausible(number):
+        # Of an unknown line the first unit that makes one; wavelengths count from 2000 in Angstrom and from 50 in nm.
+        units = ((2e3, 1e5, 1e-10), (50.0, 2e3, 1e-9), (0.1, 50.0, 1e-6))
+        if quantity is _FREQUENCY:
+            factor = next((f for f in quantity.factors if 1e9 < number * f < 2e12), 1.0)
+        else:
+            factor = next((f for low, high, f in units if low <= number < high), 1.0)
+    elif factor == 1.0 and reference is not None and not 2e-3 < number / reference < 500.0:
+        among = plausible(reference) or not plausible(number)  # else the axis is wrong: the rest value is among lines
+        factor = next((f for f in quantity.factors if 0.1 < number * f / reference < 200.0 and among), 1.0)
+    if factor != 1.0:
+        notes.warn(f"{key} = {number:g} cannot be in {quantity.unit}: multiplied by {factor:g}")
+    return number * factor

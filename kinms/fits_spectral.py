@@ -62,6 +62,18 @@ _FRAMES = {
 }
 #: AIPS VELREF: 1 LSR, 2 barycentric, 3 topocentric ...; + 256 for the radio convention.
 VELREF_FRAMES = ("LSRK", "BARYCENT", "TOPOCENT", "LSRD", "GEOCENTR", "SOURCE", "GALACTOC")
+#: SPECSYS by how words for it begin: LSR, Heliocentric, TOPO ... (Greisen et al. 2006, table 12).
+_SYSTEMS = {
+    "TOPO": "TOPOCENT",
+    "GEO": "GEOCENTR",
+    "BARY": "BARYCENT",
+    "HELIO": "HELIOCEN",
+    "LSRD": "LSRD",
+    "LSR": "LSRK",
+    "GALACTO": "GALACTOC",
+    "LOCALGR": "LOCALGRP",
+    "CMBDIP": "CMBDIPOL",
+}
 _SUFFIX = re.compile(rf"([OR]?)({'|'.join(sorted(_FRAMES, key=len, reverse=True))})")
 _ALGORITHM = re.compile(r"[FWVA]2[FWVA]|LOG|GRI|GRA")
 
@@ -283,8 +295,10 @@ def tame_spectral(
         kind = {"radio": "VRAD", "optical": "VOPT", "relativistic": "VELO"}[declared]
     if rest.frequency is None and (SI_UNIT[kind] in ("Hz", "m", "1/m", "J") or "2" in algorithm):
         raise missing_rest(kind)
-    if kind == "FREQ":
-        value, step = _plausible_frequency(cards, axis, value, step, rest.frequency, notes)
+    if SI_UNIT[kind] in ("Hz", "m") and rest.frequency is not None:
+        is_wave = SI_UNIT[kind] == "m"
+        at = SPEED_OF_LIGHT / rest.frequency if is_wave else rest.frequency
+        value, step = _plausible(cards, axis, value, step, at, (_WAVES if is_wave else _HERTZ), notes)
     if rest.redshift is not None and SI_UNIT[kind] in ("m/s", ""):
         value, step = _from_redshift(axis, kind, algorithm, value, step, rest)
     if not (math.isfinite(value) and math.isfinite(step)):
@@ -361,7 +375,7 @@ def _to_si(
     except u.UnitConversionError:
         raise HeaderError(key, f"{unit} is not a unit of {ctype}.", f"Set it to one such as {target}.") from None
     si_value, si_step = value * factor, step * factor
-    if SI_UNIT[kind] == "m/s":
+    if SI_UNIT[kind] == "m/s" and not _confirmed(cards, axis, si_value, si_step):
         si_value, si_step = _plausible_speed(key, unit.to_string(), si_value, si_step, length, notes)
     if kind == "LAMBDA":
         kind = _medium(cards, axis)
@@ -406,6 +420,20 @@ def _guess_unit(kind: str, key: str, value: float, step: float, notes: Notes) ->
     raise HeaderError(key, f"is missing, and {value:g} does not tell it.", "Add it, such as 'Angstrom' or 'um'.")
 
 
+def _confirmed(cards: Cards, axis: int, value: float, step: float) -> bool:
+    """Whether ALTRVAL, the frequency at ALTRPIX, says that these are metres per second: then no unit is wrong."""
+    rest, there = cards.positive("RESTFRQ", "RESTFREQ"), cards.positive("ALTRVAL")
+    here, pixel = cards.positive("ALTRPIX"), cards.number(f"CRPIX{axis}")
+    if rest is None or there is None or here is None or pixel is None:
+        return False
+    speed, ratio = value + (here[0] - pixel) * step, np.asarray(there[0] / rest[0])
+    # A tenth of m/s is what ALTRVAL still has in its digits; read in km/s, speeds would be off by 1000.
+    margin = max(0.1, 0.01 * abs(speed))
+    with np.errstate(all="ignore"):
+        told = [1000.0 * float(velocity(ratio, convention)) for convention in ("radio", "optical")]
+    return margin < 0.1 * abs(speed) and any(abs(each - speed) <= margin for each in told)
+
+
 def _plausible_speed(key: str, unit: str, value: float, step: float, length: int, notes: Notes) -> tuple[float, float]:
     """Repair a unit that is wrong by 1000: nothing in a cube moves faster than light, and no line is that narrow."""
     if abs(step) * length > SPEED_OF_LIGHT:
@@ -445,6 +473,7 @@ def _gipsy_frequency(
 
 def _frame(cards: Cards, legacy: re.Match[str] | None, notes: Notes) -> str:
     frame = cards.text("SPECSYS").upper()
+    frame = next((system for word, system in _SYSTEMS.items() if frame.startswith(word)), frame)
     if frame and re.fullmatch(r"[A-Z0-9]{1,8}", frame) is None:
         notes.warn(f"SPECSYS = {frame[:20]!r} is not understood and ignored")
         frame = ""
@@ -487,12 +516,29 @@ def _declared(
     return "radio"
 
 
-def _plausible_frequency(
-    cards: Cards, axis: int, value: float, step: float, rest: float | None, notes: Notes
+#: Factors by which units of an axis are mistaken, which ratios to the line are not suspicious, and which ones the right
+#: factor may lead to: a line is at a lower frequency than at rest, and header's rest values can be of other lines.
+_HERTZ = ((1e3, 1e6, 1e9, 1e-3, 1e-6, 1e-9), (2e-3, 700.0), (0.03, 3.0))
+_WAVES = (tuple(10.0**k for k in (3, 4, 6, 7, 9, 10, -3, -4, -6, -7, -9, -10)), (0.005, 100.0), (0.3, 30.0))
+
+
+def _plausible(
+    cards: Cards,
+    axis: int,
+    value: float,
+    step: float,
+    rest: float,
+    limits: tuple[tuple[float, ...], tuple[float, float], tuple[float, float]],
+    notes: Notes,
 ) -> tuple[float, float]:
-    if rest is None or 1e-3 < value / rest < 1e3:
+    """Repair a unit that is wrong by powers of 10, which puts the axis that far from the line."""
+    factors, (low, high), (least, most) = limits
+    if value <= 0.0 or low < value / rest < high:
         return value, step
-    factor = next((f for f in (1e3, 1e6, 1e9) if 0.03 < value * f / rest < 3.0), 1.0)
-    if factor != 1.0:
-        notes.warn(f"CUNIT{axis} is wrong: CRVAL{axis} = {value:g} Hz is far from the line, multiplied by {factor:g}")
+    found = [factor for factor in factors if least < value * factor / rest < most]
+    if not found:
+        return value, step
+    factor = min(found, key=lambda factor: abs(math.log(value * factor / rest)))
+    unit = "Hz" if limits is _HERTZ else "m"
+    notes.warn(f"CUNIT{axis} is wrong: CRVAL{axis} = {value:g} {unit} is far from the line, multiplied by {factor:g}")
     return value * factor, step * factor

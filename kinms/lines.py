@@ -161,6 +161,7 @@ def _key(name: str) -> str:
     text = name.casefold().translate(_GREEK)
     text = re.sub(r"(?<![a-z0-9])j\s*=?\s*(?=\d)", "", text)  # CO J=2-1
     text = re.sub(r"(angstrom|aa)s?$|(?<=\d)\s*a$", "", text.strip())  # [OIII] 5007A
+    text = re.sub(r"(?<=\d)\s*(microns?|micromet(er|re)s?)$", "um", text)  # [CII] 158 micron
     text = re.sub(r"[^a-z0-9+]", "", text)
     if text.startswith(("hco+", "n2h+", "hcop", "n2hp")):
         text = text[:3] + "+" + text[4:]

@@ -74,7 +74,12 @@ def to_spectral_cube(cube: Cube, *, use_dask: bool = False) -> Any:
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         plain = cube.replace(noise=None, mask=None)
-        made = SpectralCube.read(_as_hdus(plain, Path(folder) / "data.fits"), format="fits", use_dask=use_dask)
+        hdus = _as_hdus(plain, Path(folder) / "data.fits")
+        try:
+            made = SpectralCube.read(hdus, format="fits", use_dask=use_dask)
+        except ValueError as error:  # of units that astropy knows and FITS does not
+            expected = f"one that spectral-cube takes ({' '.join(str(error).split())})"
+            raise InputError("the unit of the cube", repr(cube.unit), expected, "Set another: unit=.") from None
         if cube.mask is None:
             return made
         # On the axes of the file too, which need not be those of the cube.

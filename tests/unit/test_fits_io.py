@@ -409,7 +409,7 @@ def test_a_file_without_its_last_padding_is_whole(saved, tmp_path):
 def test_a_header_larger_than_its_file_asks_for_no_memory(saved, tmp_path, length):
     text = saved().read_bytes().replace(b"NAXIS1  =                    9", f"NAXIS1  =         {length}".encode())
     (tmp_path / "huge.fits").write_bytes(text)
-    with pytest.raises(FileError, match=r"huge\.fits: (is truncated: 5760 bytes|cannot be read as FITS)"):
+    with pytest.raises(FileError, match=r"huge\.fits: is truncated(: 5760 bytes|, or its header wrong)"):
         read_cube(tmp_path / "huge.fits")
 
 

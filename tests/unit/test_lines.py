@@ -87,7 +87,7 @@ def test_wavelengths_and_frequencies_belong_together():
         *[(text, "HCO+(4-3)") for text in ("HCO+(4-3)", "HCO+ 4-3", "hcop43", "HCO⁺(4-3)")],
         *[(text, "N2H+(1-0)") for text in ("N2H+ 1-0", "n2hp10", "N₂H⁺(1-0)")],
         *[(text, "Halpha") for text in ("Halpha", "Ha", "H-alpha", "Hα", "H_ALPHA", "H alpha", "Ha 6563")],
-        *[(text, "[CII]158") for text in ("[CII]", "CII158", "[C II] 158um", "[CII]158µm", "c+")],
+        *[(text, "[CII]158") for text in ("[CII]", "CII158", "[C II] 158um", "[CII] 158 micron", "[CII]158µm", "c+")],
         *[(text, "[OIII]5007") for text in ("[OIII]5007", "OIII 5007", "[O III] λ5007", "oiii5007A", "[OIII]5008")],
         *[(text, "HI") for text in ("HI", "21cm", "H I", "HI 21 cm", "hi21cm")],
         *[(text, "[CI](1-0)") for text in ("[CI](1-0)", "CI 1-0", "[CI]609", "[CI] 609um")],

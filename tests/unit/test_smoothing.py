@@ -7,9 +7,9 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from kinms.cube import Cube
-from kinms.errors import InputError, InputTypeError
+from kinms.errors import InputError, InputTypeError, KinmsWarning
 from kinms.grid import Beam, CubeGrid
-from kinms.noise import correlated_noise
+from kinms.noise import correlated_noise, estimate_rms
 from kinms.psf import ChannelBeams, Moffat
 
 GRID = CubeGrid((3, 61, 72), 1.0, 10.0)
@@ -114,16 +114,69 @@ def test_noise_and_header_follow():
     header = fits.Header({"BMAJ": 1.0, "BMIN": 1.0, "BPA": 0.0, "CASAMBM": True})
     data = correlated_noise(GRID, Beam(4.0), 2.0, 1)
     cube = Cube(data, GRID, Beam(4.0), header=header, rms=2.0, noise=np.full(GRID.shape, 2.0))
-    found = cube.convolve_to(TARGET)
+    found, cube_rms = cube.convolve_to(TARGET), estimate_rms(data)
     # Noise of the beam's own shape goes as the root of its area in Jy/beam; some 50 independent patches a channel.
     assert found.rms == pytest.approx(2.0 * np.sqrt(TARGET.area / Beam(4.0).area), rel=0.15)
-    assert found.noise is None
+    # By the scatter of the whole field, whose margin, with the empty sky in its kernels, is quieter.
+    assert found.noise[:, 6:-6, 6:-6] == pytest.approx(2.0 * found.rms / cube_rms, rel=0.1)
     assert "noise of each voxel" in found.warnings[-1]
     assert "CASAMBM" not in found.header
     assert (found.header["BMAJ"], found.header["BMIN"], found.header["BPA"]) == (7.0 / 3600.0, 6.0 / 3600.0, 20.0)
     assert cube.header["BMAJ"] == 1.0
     assert cube.replace(rms=None).convolve_to(TARGET).rms is None
     assert cube.replace(data=data.astype(np.float32)).convolve_to(TARGET).data.dtype == np.float32
+
+
+@pytest.mark.parametrize("shared", ["by nobody", "as the beam has it", "as the beam of each channel has it"])
+@pytest.mark.parametrize("unit", ["Jy/beam", "K"])
+def test_noise_of_each_voxel_is_what_data_scatter_by(shared, unit):
+    """Stated 1.3 times too large, it stays so: 30 draws, whose scatter each voxel tells to 1 / sqrt(60)."""
+    grid = CubeGrid((3, 50, 56), 1.0, 10.0)
+    y, x = np.mgrid[:50, :56]
+    sigma = (1.0 + 2.0 * np.exp(-((x - 20) ** 2 + (y - 25) ** 2) / 450.0)) * (1.0 + x / 50.0)
+    sigma = sigma * np.array([1.0, 1.5, 2.0])[:, None, None]
+    own = [Beam(4.0), Beam(4.5, 4.0, 20.0), Beam(5.0)] if "each" in shared else [Beam(4.0, 3.0, 20.0)] * 3
+    beam = ChannelBeams(own) if "each" in shared else own[0]
+    plane = grid.replace(shape=(1, 50, 56))
+    hole = (slice(None), slice(30, 36), slice(30, 40))
+    drawn, told = [], []
+    for seed in range(30):
+        if shared == "by nobody":
+            noise = np.random.default_rng(seed).normal(size=grid.shape)
+        else:
+            noise = np.concatenate([correlated_noise(plane, one, 1.0, 10 * seed + v) for v, one in enumerate(own)])
+        data = sigma * noise
+        data[hole] = np.nan
+        found = Cube(data, grid, beam, unit, noise=1.3 * sigma).convolve_to(TARGET)
+        drawn.append(found.data)
+        told.append(found.noise)
+    assert np.isnan(told[0][hole]).all()
+    ratio = np.mean(told, axis=0) / np.std(drawn, axis=0)
+    inner = np.ones((50, 56), bool)
+    inner[24:42, 24:46] = False  # a beam round what is blank, and the margins below: a third too large at most
+    inner[:6] = inner[-6:] = False
+    inner[:, :6] = inner[:, -6:] = False
+    for part in (inner & (x < 20), inner & (x >= 20) & (x < 38), inner & (x >= 38)):
+        beams = part.sum() / TARGET.pixels(1.0)
+        three_sigma = 3.0 / np.sqrt(2.0 * 30.0 * beams)  # of the scatter of 30 draws
+        assert np.median(ratio[:, part], axis=1) == pytest.approx([1.3] * 3, rel=three_sigma)
+    assert np.nanmedian(ratio[:, ~inner]) == pytest.approx(1.3, rel=0.2)
+
+
+def test_noise_that_is_not_told_somewhere():
+    noise = np.full(GRID.shape, 2.0)
+    noise[:, 10:20, 10:20] = np.nan
+    found = Cube(correlated_noise(GRID, Beam(4.0), 2.0, 1), GRID, Beam(4.0), noise=noise).convolve_to(TARGET)
+    assert np.array_equal(np.isnan(found.noise), np.isnan(noise))
+    known = found.noise[:, 8:-8, 8:-8][np.isfinite(noise[:, 8:-8, 8:-8])]
+    assert known == pytest.approx(np.median(known), rel=0.01)
+
+
+def test_noise_without_scatter_is_dropped_with_a_warning():
+    cube = points([Beam(4.0)] * 3)
+    silent = cube.replace(data=np.zeros(GRID.shape), noise=np.ones(GRID.shape))
+    with pytest.warns(KinmsWarning, match="noise of each voxel is dropped"):
+        assert silent.convolve_to(TARGET).noise is None
 
 
 def test_smaller_beams_are_refused_with_the_smallest_that_would_do():

@@ -115,6 +115,12 @@ def test_a_cube_that_was_made():
     np.testing.assert_allclose(theirs.spectral_axis.to_value(u.km / u.s), grid.velocities)
 
 
+def test_a_unit_that_spectral_cube_does_not_take():
+    counts = Cube(np.ones((2, 8, 8)), CubeGrid((2, 8, 8), 1.0, 10.0), Beam(3.0), "DN/s")
+    with pytest.raises(InputError, match="unit of the cube is 'DN/s'"):
+        counts.to_spectral_cube()
+
+
 def test_what_is_none(monkeypatch):
     with pytest.raises(InputTypeError, match=r"cube is ndarray; expected a spectral_cube\.SpectralCube"):
         Cube.from_spectral_cube(np.ones((2, 2, 2)))

@@ -6,13 +6,16 @@ GRI) are astropy.wcs's. ``why`` names the pipeline or what decided.
 
 import warnings
 
+import astropy.units as u
 import numpy as np
 import pytest
 from astropy.io import fits
 from header_answers import C, Refused, Right, compare, compare_error
 
-from kinms.errors import HeaderError
+from kinms.errors import FileError, HeaderError, InputTypeError
+from kinms.fits_cards import data_unit, parse_unit
 from kinms.fits_layout import read_header
+from kinms.fits_read import read_cube
 from kinms.fits_survey import describe
 
 HI = 1.420405752e9
@@ -453,6 +456,140 @@ HEADERS = {
             "6 degrees in a field of 80 arcsec: arcsec.", told=("arcsec",),
         ),
     ),
+    "GHz that are Hz": (
+        header(sky(**FK5), spectral("FREQ", 32, 1.0, 1.41e9, 5e4, "GHz"), JY, {"RESTFRQ": HI, "VELREF": 257}),
+        Right(
+            (32, 30, 40), 2.0, 10.5530570, 1869.10512, 2196.24988, "radio", "LSRK", HI, None, "Jy/beam",
+            "1.41e9 GHz are X-rays, and the rest value is that of HI: the unit of the axis is wrong, not RESTFRQ.",
+            flipped=("velocity",), told=("CUNIT3",),
+        ),
+    ),
+    "GHz that are MHz": (
+        header(sky(**FK5), spectral("FREQ", 32, 1.0, 1410.0, 0.05, "GHz"), JY, {"RESTFRQ": HI, "VELREF": 257}),
+        Right(
+            (32, 30, 40), 2.0, 10.5530570, 1869.10512, 2196.24988, "radio", "LSRK", HI, None, "Jy/beam",
+            "Wrong by 1000 to the other side.", flipped=("velocity",), told=("CUNIT3",),
+        ),
+    ),
+    "axis and rest value both in MHz": (
+        header(sky(**FK5), spectral("FREQ", 30, 1.0, 1415.0, 0.05, "Hz"), JY, {"RESTFRQ": HI / 1e6, "VELREF": 258}),
+        Right(
+            (30, 30, 40), 2.0, 10.5530570, 834.90553, 1140.94418, "radio", "BARYCENT", HI, None, "Jy/beam",
+            "They agree with each other and with no line; times 1e6 the rest value is that of HI.",
+            flipped=("velocity",), told=("CUNIT3", "RESTFRQ"),
+        ),
+    ),
+    "Angstrom that are m": (
+        header(sky(**FK5), spectral("WAVE", 32, 1.0, 6.6e-7, 1e-10, "Angstrom"), {"BUNIT": "Jy"}),
+        Right(
+            (32, 30, 40), 2.0, 45.6679491, 1616.00605, 3031.71247, "optical", "", HALPHA, None, "Jy",
+            "The unit was changed, the numbers were not.",
+            rest_unit="m", given={"rest_wavelength": HALPHA}, told=("CUNIT3",),
+        ),
+    ),
+    "m that are Angstrom, RESTWAV too": (
+        header(sky(**FK5), spectral("WAVE", 32, 1.0, 6600.0, 1.0, "m"), {"BUNIT": "Jy", "RESTWAV": 6564.608}),
+        Right(
+            (32, 30, 40), 2.0, 45.6679907, 1616.28006, 3031.98778, "optical", "", 6564.608e-10, None, "Jy",
+            "Both in Angstrom: RESTWAV is Halpha then, and no line else.",
+            rest_unit="m", told=("CUNIT3", "RESTWAV"),
+        ),
+    ),
+    "nm that are um": (
+        header(sky(**FK5), spectral("WAVE", 32, 1.0, 2.2, 2e-4, "nm"), {"BUNIT": "Jy"}),
+        Right(
+            (32, 30, 40), 2.0, 27.6801339, 4689.01468, 5547.09883, "optical", "", 2.16612e-6, None, "Jy",
+            "Brackett gamma is not in soft X-rays.",
+            rest_unit="m", given={"rest_wavelength": 2.16612e-6}, told=("CUNIT3",),
+        ),
+    ),
+    "[CII] in GHz": (
+        header(
+            sky(cell=6.0, ctype="TAN", **FK5), spectral("VRAD", 20, 1.0, 1.0e5, 2.5e4, "m/s"), {"BUNIT": "K (Tmb)"},
+            {"RESTFRQ": 1900.5369, "SPECSYS": "LSR"},
+        ),
+        Right(
+            (20, 30, 40), 6.0, 25.0, 100.0, 575.0, "radio", "LSRK", 1.9005369e12, None, "K (Tmb)",
+            "1900.5 MHz is no line, 1900.5 GHz is [CII]. LSR is LSRK, as everywhere.", told=("RESTFRQ",),
+        ),
+    ),
+    "rest wavelength in Angstrom beside velocities": (
+        header(
+            sky(ctype="TAN", cell=0.2), spectral("VOPT", 20, 1.0, 1.0e6, 2.5e4, "m/s"),
+            {"BUNIT": "Jy", "RESTWAV": 6564.608, "SPECSYS": "heliocentric"},
+        ),
+        Right(
+            (20, 30, 40), 0.2, 25.0, 1000.0, 1475.0, "optical", "HELIOCEN", 299792458.0 / 6564.608e-10, None, "Jy",
+            "Metres it cannot be. HELIOCEN is the standard's word (Greisen et al. 2006, table 12).",
+            told=("RESTWAV",),
+        ),
+    ),
+    "ALMA, a disc at the finest resolution": (
+        header(
+            sky(cell=0.03, RADESYS="ICRS"), plane(4), beam(0.15, 0.12, 30.0), JY,
+            spectral("VRAD", 100, 1.0, 4200.0, 13.2, "m/s"),
+            {"RESTFRQ": 345.7959899e9, "SPECSYS": "LSRK", "VELREF": 257, "ALTRVAL": 3.457911454e11, "ALTRPIX": 1.0},
+        ),
+        Right(
+            (100, 30, 40), 0.03, 0.0132, 4.2, 5.5068, "radio", "LSRK", 345.7959899e9, (0.15, 0.12, 30.0), "Jy/beam",
+            "Channels of 13 m/s are 15 kHz, which ALMA has; ALTRVAL = f0 (1 - 4.2 km/s / c) says that it is no slip.",
+        ),
+    ),
+    "a beam in arcsec in a wide field": (
+        header(
+            sky(nx=9600, ny=9600, cell=1.5, **FK5), spectral("VRAD", 20, 1.0, 1.0e6, 2.0e4, "m/s"), JY,
+            {"BMAJ": 6.0, "BMIN": 5.0, "BPA": 30.0},
+        ),
+        Right(
+            (20, 9600, 9600), 1.5, 20.0, 1000.0, 1380.0, "radio", "", None, (6.0, 5.0, 30.0), "Jy/beam",
+            "6 degrees are 14400 pixels.", told=("arcsec",),
+        ),
+    ),
+    "SITELLE, with the distortion of its optics": (
+        header(
+            sky(ctype="TAN-SIP", cell=0.32, **NO_CD), cd(0.32), spectral("WAVN", 400, 1.0, 14800.0, 1.5, "cm-1"),
+            {"A_ORDER": 2, "A_2_0": 1e-3, "A_1_1": 0.0, "B_ORDER": 2, "B_0_2": -2e-6, "BUNIT": "erg/cm2/s/A"},
+            {"CDELT3": None, "CD3_3": 1.5},
+        ),
+        Right(
+            (400, 30, 40), 0.32, 30.0582361, -3218.44691, 8774.76564, "optical", "", 299792458.0 / HALPHA, None,
+            "erg/cm2/s/A",
+            "ORCS fits SIP. At the left edge, 20 pixels from CRPIX, A is 1e-3 x 20^2 = 0.4 pixels: said, not refused.",
+            flipped=("velocity",), given={"rest_wavelength": HALPHA, "convention": "optical"}, told=("0.4 pixels",),
+        ),
+    ),
+    "PC as steps, no CDELT": (
+        header(
+            sky(ctype="TAN", PC1_1=-2.0 / 3600.0, PC1_2=0.0, PC2_1=0.0, PC2_2=2.0 / 3600.0, **NO_CD, **FK5), JY,
+            spectral("VRAD", 20, 1.0, 1.0e6, 2.0e4, "m/s", PC3_3=1.0),
+        ),
+        Right(
+            (20, 30, 40), 2.0, 20.0, 1000.0, 1380.0, "radio", "", None, None, "Jy/beam",
+            "CDELT is 1 by default (Greisen & Calabretta 2002, section 2.1.2).",
+        ),
+    ),
+    "JCMT ACSIS": (
+        header(
+            sky(ctype="TAN", cell=7.27, **FK5), spectral("VRAD", 64, 32.0, 12.0, 0.42, "km s^-1"), {"BUNIT": "K"},
+            {"RESTFRQ": 3.4579599e11, "SPECSYS": "LSRK", "SSYSOBS": "TOPOCENT", "VELOSYS": 1200.0, "ZSOURCE": 0.0},
+        ),
+        Right(
+            (64, 30, 40), 7.27, 0.42, -1.02, 25.44, "radio", "LSRK", 3.4579599e11, None, "K",
+            "ndf2fits: SSYSOBS tells where the telescope was, not what velocities count from.",
+        ),
+    ),
+    "OSIRIS": (
+        header(
+            spectral("WAVE", 64, 1.0, 1965.0, 0.25, "nanometers", axis=1, step_key="CDELT1"),
+            sky(axes=(3, 2), cell=0.1, ctype="TAN"), {"PC1_1": 1.0, "PC2_2": 1.0, "PC3_3": 1.0, "PC2_3": 0.0},
+            {"BUNIT": "beam-1 mJy"},
+        ),
+        Right(
+            (64, 30, 40), 0.1, 39.9593276, 14287.85719, 16805.29483, "optical", "", 1.87561e-6, None, "mJy/beam",
+            "Wavelength first, then Dec, RA; units written out. BUNIT as astropy writes it.",
+            rest_unit="m", given={"rest_wavelength": 1.87561e-6},
+        ),
+    ),
     # ------------------------------------------------------------------------------------------------- what is no cube
     "tabulated wavelengths": (
         header(sky(), spectral("WAVE-TAB", 100, 1.0, 1.0, 1.0, "um", PS3_0="WCS-TABLE", PS3_1="WAVELENGTH")),
@@ -499,6 +636,10 @@ HEADERS = {
         ),
         Refused(("CD1_1", "CD2_2", "CDELT1", "CDELT2"), "Slices of 0.69 arcsec in pixels of 0.29.", "resample",
                 given={"rest_wavelength": HALPHA}),
+    ),
+    "TPV without its polynomial": (
+        header(sky(ctype="TPV"), spectral("VRAD", 20, 1.0, 1e6, 2e4, "m/s")),
+        Refused(("CTYPE1",), "wcslib gives up with an error of its own.", "astropy.wcs"),
     ),
 }  # fmt: skip
 
@@ -562,3 +703,70 @@ def test_casa_beams(tmp_path):
     assert said["beams_per_channel"]["bmaj_arcsec"] == pytest.approx([1.9, 2.0], rel=1e-6)
     first = C * (1.0 - (3.45e11 + 5.0e7) / 3.457959899e11)
     assert said["v_min_kms"] == pytest.approx(first, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("key", "texts"),
+    {
+        "km/s": ("KM/S", "km s-1", "km.s-1", "km s^-1", "KM S-1", "km/sec", "kilometers/s", "Kilometre/second"),
+        "m/s": ("M/S", "m s**-1", "m.s-1", "METER/SEC", "metres/s", "meters/sec"),
+        "nm": ("nm", "NM", "nanometers", "NANOMETER", "nanometres"),
+        "um": ("um", "MICRON", "microns", "micrometers", "MICROMETER"),
+        "Angstrom": ("A", "AA", "ANGSTROM", "Angstroms", "angstroem", "0.1 nm", "10**-10 m"),
+        "GHz": ("GHZ", "Ghz", "gigahertz"),
+    }.items(),
+)
+def test_spellings_of_units(key, texts):
+    for text in texts:
+        assert parse_unit("CUNIT3", text).to(u.Unit(key)) == pytest.approx(1.0, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["JY/BEAM", "Jy beam^-1", "Jy.beam-1", "Jy*beam-1", "beam-1 Jy", "beam**-1 Jy", "Jy/(beam)", "Jy per beam"],
+)
+def test_spellings_of_jansky_per_beam(text):
+    assert data_unit(text) == "Jy/beam"
+    assert data_unit(text.replace("J", "micro J".replace(" ", ""))) == "uJy/beam"
+    assert data_unit("MJy/beam") == "MJy/beam"  # not milli
+
+
+@pytest.mark.parametrize(
+    ("text", "frame"),
+    {"TOPO": "TOPOCENT", "lsr": "LSRK", "LSRD": "LSRD", "Barycentric": "BARYCENT", "HELIO": "HELIOCEN"}.items(),
+)
+def test_words_for_frames(text, frame):
+    head = header(sky(), spectral("VRAD", 20, 1.0, 1e6, 2e4, "m/s"), JY, {"SPECSYS": text})
+    assert read_header(head).spectral.frame == frame
+
+
+def test_small_distortions_are_said_and_not_warned_of():
+    head = header(sky(ctype="TAN-SIP", A_ORDER=2, A_2_0=1e-6), spectral("VRAD", 20, 1.0, 1e6, 2e4, "m/s"), JY)
+    notes = dict(read_header(head).notes)
+    assert [alarm for text, alarm in notes.items() if "SIP" in text] == [False]
+    assert "A_ORDER" not in read_header(head).header  # astropy would apply it to the axes without -SIP
+
+
+def test_columns_of_beams_without_a_unit(tmp_path):
+    """In arcsec and degrees, as CASA's."""
+    head = header(sky(12, 10, 0.5), spectral("VRAD", 3, 1.0, 1e6, 2e4, "m/s"), JY, {"CASAMBM": True})
+    columns = [
+        fits.Column(name, "1D", array=np.array(values))
+        for name, values in {"BMAJ": [2.0, 1.9, 1.8], "BMIN": [1.5, 1.4, 1.3], "BPA": [-20.0] * 3}.items()
+    ]
+    data = np.random.default_rng(1).normal(size=(3, 10, 12))
+    table = fits.BinTableHDU.from_columns(columns, name="BEAMS")
+    fits.HDUList([fits.PrimaryHDU(data, head), table]).writeto(tmp_path / "cube.fits")
+    assert [beam.bmaj for beam in read_cube(tmp_path / "cube.fits").beam.beams] == pytest.approx([2.0, 1.9, 1.8])
+
+
+def test_paths_that_are_none():
+    with pytest.raises(InputTypeError, match="path"):
+        read_cube(None)
+
+
+def test_a_header_that_asks_for_more_than_a_file_can_be(tmp_path):
+    head = header(sky(40000, 40000), spectral("VRAD", 2000000, 1.0, 1e6, 2e4, "m/s"), JY)
+    (tmp_path / "cube.fits").write_bytes(head.tostring().encode())
+    with pytest.raises(FileError, match="truncated"):
+        read_cube(tmp_path / "cube.fits")
