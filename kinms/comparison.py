@@ -162,6 +162,8 @@ class Comparison:
         """``lead``: by how much the first is better, on the scale of twice a log-likelihood."""
         if not math.isfinite(lead):
             return ""
+        if lead == 0.0:
+            return f"{what} is the same of both."
         word = next(word for least, word in WORDS if abs(lead) >= least)
         return f"{what} {word} prefers {self.names[0] if lead >= 0.0 else self.names[1]}."
 
@@ -226,7 +228,7 @@ def _check_same(first: FitResult, second: FitResult, names: tuple[str, str]) -> 
 def _remarks(first: FitResult, second: FitResult, names: tuple[str, str]) -> list[str]:
     said = [
         f"{name} did not converge: its numbers are not final."
-        for name, result in zip(names, (first, second), strict=True)
+        for name, result in dict(zip(names, (first, second), strict=True)).items()
         if result.converged is False or result.interrupted
     ]
     if first.inflation.mode != "none":

@@ -160,7 +160,7 @@ def fit(
     journal = _Journal()
     chosen = choose_likelihood(likelihood, data, rms=rms, mask=mask, inflate=inflate, noise=noise, gain=gain)
     if mask is not None:
-        data = data.replace(mask=data.valid & np.asarray(mask))
+        data = data.replace(mask=data.valid & data.replace(mask=mask).valid)
     if disc is None:
         disc = guess(data)
         journal.say(f"Guessed from the data: {disc!r}.")
@@ -312,7 +312,13 @@ class _Journal:
 def _check_start(posterior: DiscPosterior, noise: Likelihood, journal: _Journal) -> None:
     """Refuse a start whose model is not finite, and warn of one that no step can improve."""
     model = posterior.predict(posterior.start)
-    if model is None or not np.isfinite(noise(model)):
+    found = None if model is None else noise(model)
+    try:
+        value = -np.inf if model is None else float(found)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        expected = "one number, the log-probability"
+        raise InputTypeError("what the likelihood returns", repr(found)[:60], expected) from None
+    if not np.isfinite(value):
         values = ", ".join(f"{p.name} = {p.start:.6g}" for p in posterior.parameters)
         fix = "Start from values for which simulate() gives a finite cube."
         raise InputError("the log-probability at the start", f"not finite ({values})", "a finite one", fix)

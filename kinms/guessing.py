@@ -11,6 +11,7 @@ import copy
 import dataclasses
 import functools
 import logging
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +21,7 @@ import scipy  # loads its parts when they are first asked for
 from kinms.cube import Cube, Model, Sampling
 from kinms.derivatives import slopes
 from kinms.disc import UNITS, Cloudlets, Disc
-from kinms.errors import InputError, InputTypeError, UnknownNameError
+from kinms.errors import InputError, InputTypeError, KinmsWarning, UnknownNameError
 from kinms.grid import FWHM_PER_SIGMA, Beam, CubeGrid
 from kinms.noise import detection_mask, estimate_rms
 from kinms.profiles import (
@@ -68,6 +69,9 @@ STEPS, FIRST_STEPS, GAIN = 12, 4, 1e-3
 CLEAR = 60.0
 #: Rings on which a velocity field is mirrored, at most.
 RINGS = 32
+#: Significance of a disc, in sigma, below which it may be noise: 4 to 6 is what the highest peaks of empty cubes reach,
+#: one in ten of which has a region above the thresholds of the mask.
+FAINT_DISC = 7.0
 #: Inclinations are called poorly known above this error, degrees.
 POOR = 10.0
 
@@ -100,9 +104,16 @@ def guess(cube: Cube, *, surface_brightness: Any = None, rotation: Any = None, *
     Raises
     ------
     InputError
-        If the cube has one channel, no finite voxel or no signal; if a parameter cannot be guessed (a distance).
+        If the cube has one channel, no finite voxel or no signal; if a parameter cannot be guessed (a distance), or one
+        that is known is impossible.
     InputTypeError, UnknownNameError
         If a name or a type is not what it should be.
+
+    Warns
+    -----
+    KinmsWarning
+        If the signal is so faint that it may be noise (not looked at where the cube brings the noise of each voxel, or
+        the flux is known); if `flux` is given with the wrong sign.
 
     Notes
     -----
@@ -127,7 +138,15 @@ def guess(cube: Cube, *, surface_brightness: Any = None, rotation: Any = None, *
     speed = _Wanted.of("rotation", rotation, ROTATION, (RotationLaw,))
     if speed.cls is KeplerianCurve and "distance" not in speed.given:
         raise InputError("distance", "missing", "a distance in Mpc: a cube does not tell it")
-    view = _View.of(cube)
+    _check_known(known)
+    unit = _unit(cube)
+    view = _View.of(_in_units(cube, unit))
+    if "flux" in known:
+        known["flux"] = known["flux"] / unit
+        if known["flux"] * view.sign < 0.0:
+            seen, other = ("emission", "negative") if view.sign > 0.0 else ("absorption", "positive")
+            message = f"The flux given is {other}, and the signal in the cube is {seen}: what is guessed suits neither."
+            warnings.warn(message, KinmsWarning, stacklevel=2)
     moments = _Moments(view, known)
     blurred = view.blurred(max(view.fwhm, BLUR * moments.major), max(cube.grid.dv, BLUR_LINE * moments.width))
     rivals = [_best_start(blurred, moments, law, speed, known) for law in light.candidates()]
@@ -142,7 +161,11 @@ def guess(cube: Cube, *, surface_brightness: Any = None, rotation: Any = None, *
         disc = disc.replace(rotation=_velocity_table(view, disc, speed.given))
     if light.cls is TableProfile and light.whole is None:
         disc = disc.replace(surface_brightness=_brightness_table(view, disc, light.given))
-    disc = _finish(disc, cube, view.sign, known, light, speed)
+    disc = _finish(disc, cube, view.sign * unit, known, light, speed)
+    # Where the noise differs from voxel to voxel one number for all does not tell how faint a signal is.
+    if "flux" not in known and cube.noise is None and best.significance < FAINT_DISC:
+        message = f"The signal is {best.significance:.1f} sigma in all, perhaps none: the disc guessed may be of noise."
+        warnings.warn(message, KinmsWarning, stacklevel=2)
     _tell(disc, known, light, speed, best)
     return disc
 
@@ -153,10 +176,31 @@ COARSE = Sampling(accuracy=1e-2)
 LEAST_SIGMA = 10.0
 
 
-def _finish(disc: Disc, cube: Cube, sign: float, known: Mapping[str, Any], light: _Wanted, speed: _Wanted) -> Disc:
-    """Return the disc as the caller wants it: the sign of its flux, a dispersion that shows, a few digits."""
+def _check_known(known: Mapping[str, Any]) -> None:
+    """Refuse what no disc can have before anything is made of it."""
+    others = {"surface_brightness": ExponentialDisc(1.0), "rotation": FlatCurve(1.0), "inc": 45.0, "pa": 0.0}
+    Disc(**{**others, **known})
+
+
+def _unit(cube: Any) -> float:
+    """Return a power of two near the brightest voxel; 1 where there is none, or what is no cube."""
+    values = np.abs(cube.data[cube.valid]) if isinstance(cube, Cube) else np.empty(0)
+    peak = float(values.max(initial=0.0))
+    return 2.0 ** round(np.log2(peak)) if peak > 0.0 else 1.0
+
+
+def _in_units(cube: Any, unit: float) -> Any:
+    """Return a cube whose numbers are near one: squares of 1e-20 W/m2 are none that 32 bits can hold."""
+    if unit == 1.0:
+        return cube
+    changes = {name: getattr(cube, name) for name in ("data", "noise", "rms") if getattr(cube, name) is not None}
+    return cube.replace(**{name: value / unit for name, value in changes.items()})
+
+
+def _finish(disc: Disc, cube: Cube, unit: float, known: Mapping[str, Any], light: _Wanted, speed: _Wanted) -> Disc:
+    """Return the disc as the caller wants it: the sign and unit of its flux, a dispersion that shows, a few digits."""
     found: dict[str, Any] = {
-        "flux": sign * disc.flux,
+        "flux": unit * disc.flux,
         "sigma_gas": max(float(np.median(disc.sigma_gas)), min(0.5 * cube.grid.dv, LEAST_SIGMA)),
         "pa": float(np.median(disc.pa)) % 360.0,
         **{name: getattr(disc, name) for name in ("inc", "v_sys", "east", "north")},
@@ -168,7 +212,7 @@ def _finish(disc: Disc, cube: Cube, sign: float, known: Mapping[str, Any], light
         if wanted.whole is None:
             names = [field.name for field in dataclasses.fields(law) if field.name not in wanted.given]
             changes[head] = law.replace(**{name: _rounded(getattr(law, name)) for name in names})
-    return disc.replace(**{**changes, **({"flux": known["flux"]} if "flux" in known else {})})
+    return disc.replace(**{**changes, **({"flux": abs(unit) * known["flux"]} if "flux" in known else {})})
 
 
 def _rounded(value: Any) -> Any:
@@ -757,6 +801,12 @@ class _Steps:
             self.q, self.disc, self.chi2, damping = q, disc, chi2, max(damping / 10.0, 1e-6)
             if before - after < max(GAIN * before, scale):
                 return
+
+    @property
+    def significance(self) -> float:
+        """By how many sigma chi-squared falls with the disc, of data that are independent."""
+        without = _product(self.view.data * self.view.use, self.view.data)
+        return float(np.sqrt(max(without - self.chi2, 0.0) * self.n / max(self.chi2, 1e-300)))
 
     @property
     def inc_error(self) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 import scipy  # loads its parts when they are first asked for
 
 from kinms.correlation import FLOOR, Correlation, least_power
-from kinms.errors import InputError, KinmsWarning
+from kinms.errors import InputError, InputTypeError, KinmsWarning
 from kinms.grid import FWHM_PER_SIGMA, PSF, CubeGrid
 from kinms.psf import ChannelBeams
 from kinms.records import FloatArray, Record, check_array, check_scalar
@@ -454,8 +454,16 @@ class NoiseModel(Record):
         seed : int or numpy.random.SeedSequence
         shape : tuple of int, optional
             (ny, nx); default that of `noise_map`, or 64 x 64.
+
+        Raises
+        ------
+        InputError
+            If the shape is not that of the `noise_map` there is.
         """
-        plane = shape or (self.noise_map.shape[-2:] if self.noise_map is not None else (64, 64))
+        known = None if self.noise_map is None else self.noise_map.shape[-2:]
+        plane = shape or known or (64, 64)
+        if known is not None and tuple(plane) != known:
+            raise InputError("shape", plane, f"{known}, as the noise_map", "Or leave it out.")
         drawn = self.correlation.draw((self.channel_rms.size, *plane), seed) * self.channel_rms[:, None, None]
         return drawn if self.noise_map is None else np.asarray(drawn * self.noise_map)
 
@@ -506,7 +514,10 @@ def _signal_mask(mask: Any, cube: Cube) -> np.ndarray:
 
 def _gain_map(gain: Any, cube: Cube) -> FloatArray:
     """Return the map of the noise, its inverse, with median 1 where there are data; NaN where there is none."""
-    gain = np.asarray(gain, dtype=float)
+    try:
+        gain = np.asarray(gain, dtype=float)
+    except (TypeError, ValueError):
+        raise InputTypeError("gain", repr(gain)[:60], "numbers, the sensitivity at each position") from None
     if gain.shape == cube.data.shape:
         # The noise of a mosaic depends on the place alone.
         known = np.isfinite(gain).any(axis=0)

@@ -78,11 +78,18 @@ def choose_likelihood(
     Raises
     ------
     InputError
-        If the name is not known, or `inflate` does not suit it.
+        If the name is not known, or `inflate` does not suit it; if a likelihood of your own comes with any of these,
+        which it would not heed; if rms, mask, noise or gain do not suit the cube or each other.
+    InputTypeError
+        If something is of another kind altogether.
     """
     if not isinstance(kind, str):
         if not callable(kind):
             raise InputTypeError("likelihood", repr(kind), f"{KINDS} or a likelihood")
+        for name, value in {"rms": rms, "mask": mask, "inflate": inflate, "noise": noise, "gain": gain}.items():
+            if value is not None:
+                fix = "Make the likelihood with it."
+                raise InputError(name, "given", "nothing beside a likelihood of your own, which has its noise", fix)
         return kind
     if kind not in ("white", "inflated", "correlated", "student"):
         raise InputError("likelihood", repr(kind), KINDS)
@@ -97,6 +104,10 @@ def choose_likelihood(
         raise InputError("the mask", "without a single usable voxel", "at least one voxel that is True and finite")
     varies = gain is not None or data.noise is not None
     remark = ""
+    if noise is not None:
+        _check_noise(noise, data)
+        if gain is not None:
+            raise InputError("gain", "given", "nothing beside noise, which says how it varies", "Give one of the two.")
     if noise is None and (kind == "correlated" or gain is not None):
         # Of all finite voxels: a mask that selects the signal leaves none without.
         noise = NoiseModel.estimate(data.replace(mask=None), gain=gain)
@@ -135,6 +146,16 @@ def choose_likelihood(
     if rule.mode == "none":
         return _remarked(WhiteNoise(data.data, error, use), remark)
     return _remarked(InflatedNoise(data.data, error, use, rule.n, rule.mode), remark)
+
+
+def _check_noise(noise: Any, data: Cube) -> None:
+    """Refuse what is no noise, or that of another cube."""
+    if not isinstance(noise, NoiseModel):
+        raise InputTypeError("noise", repr(noise)[:60], "a NoiseModel", "Give a number as rms.")
+    shape = np.shape(noise.error)
+    if any(n not in (1, wanted) for n, wanted in zip(shape, data.data.shape, strict=False)):
+        given = f"of {shape[0]} channels" + (f" of {shape[1]} x {shape[2]}" if noise.noise_map is not None else "")
+        raise InputError("noise", given, "{} channels of {} x {}, as the data".format(*data.data.shape))
 
 
 def _of_each_voxel(data: Cube, rms: float | None) -> tuple[FloatArray, float, str]:
@@ -241,7 +262,8 @@ class DiscPosterior(Posterior):
         Dotted path -> prior. An array parameter is freed whole, ``"rotation.velocity"``, its elements all with that
         prior or with one each from a sequence; or by element, ``"rotation.velocity[2]"``.
     likelihood : str or callable
-        A name that `choose_likelihood` knows, or what takes a model of the cube's shape.
+        A name, for what `choose_likelihood` makes of it: ``white``, ``inflated``, ``correlated`` or ``student``, with
+        the noise of the cube, or that measured. Or what takes a model of the cube's shape.
     sampling : Sampling, optional
         Accuracy of the model.
     flux : str
@@ -297,9 +319,9 @@ class DiscPosterior(Posterior):
             raise InputError("the number of voxels used", used, f"at least {len(parameters)}, one per parameter", fix)
         model = DiscModel(disc, list(free), Model(disc, data.grid, data.beam, sampling))
         super().__init__(parameters, model, chosen)
-        self.flux = _check_flux(flux, disc, free, likelihood)
+        self.flux = _check_flux(flux, disc, free, chosen)
         # Chi-squared comes from sums made on the way: a dense cube is then never built.
-        self._chi2 = _chi2(model.model, likelihood)
+        self._chi2 = _chi2(model.model, chosen)
         self._try_ends()
 
     def log_like(self, vector: Any) -> float:

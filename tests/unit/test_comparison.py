@@ -131,6 +131,12 @@ def test_report_fits_a_terminal():
     assert {"parameters", "ln", "AIC", "BIC", "DIC"} <= set(rows)
 
 
+def test_a_fit_beside_itself():
+    found = compare(made(), made(), ("thin", "thin"))
+    assert found.verdicts()[:3] == [f"{name} is the same of both." for name in ("AIC", "BIC", "DIC")]
+    assert len(found.remarks) == len(set(found.remarks))
+
+
 def test_what_limits_it_is_said():
     inflation = Inflation("detection mask", 80, 160.0**0.25)
     one = made(likelihood="inflated", inflation=inflation)

@@ -218,6 +218,23 @@ def test_bad_options_are_refused_before_sampling(data, monkeypatch, options, err
         quick(data, **options)
 
 
+@pytest.mark.parametrize("kind", [int, float])
+def test_a_mask_of_numbers_is_one_of_truths(data, kind):
+    mask = np.zeros(GRID.shape, dtype=bool)
+    mask[2:6] = True
+    true = quick(data, mask=mask)
+    numbers = quick(data, mask=np.where(mask, 2, 0).astype(kind))
+    np.testing.assert_array_equal(numbers.chain, true.chain)
+    assert numbers.fingerprint == true.fingerprint
+    np.testing.assert_array_equal(numbers.data.mask, mask)
+
+
+@pytest.mark.parametrize("value", ["-3 sigma", None])
+def test_likelihood_of_ones_own_that_returns_no_number(data, value):
+    with pytest.raises(InputTypeError, match=r"what the likelihood returns is .*; expected one number, the log-prob"):
+        quick(data, likelihood=lambda model: value)
+
+
 def test_cube_without_a_beam_names_bmaj(data):
     with pytest.raises(HeaderError, match="BMAJ"):
         quick(data.replace(beam=None))

@@ -11,7 +11,7 @@ from kinms.disc import Disc
 from kinms.errors import InputError, InputTypeError, KinmsWarning, UnknownNameError
 from kinms.grid import Beam, CubeGrid
 from kinms.guessing import INC, LEAST_SIGMA, guess, kinematic_pa, line_width
-from kinms.noise import correlated_noise
+from kinms.noise import correlated_noise, detection_mask
 from kinms.profiles import (
     ROTATION,
     SURFACE_BRIGHTNESS,
@@ -385,6 +385,9 @@ def test_cubes_without_a_galaxy():
     [
         ({"incl": 3.0}, UnknownNameError, "Did you mean 'inc'"),
         ({"inc": 341.0}, InputError, "inc is 341"),
+        ({"inc": "steep"}, InputTypeError, "inc is 'steep'; expected a number"),
+        ({"inc": np.nan}, InputError, "inc is nan; expected a finite number"),
+        ({"sigma_gas": -1.0}, InputError, "sigma_gas is -1"),
         ({"rotation": "arc"}, UnknownNameError, "allowed: arctan, flat, keplerian, table, tanh"),
         ({"rotation": 3.0}, InputTypeError, "rotation is 3.0; expected a law"),
         ({"rotation": {"kind": "arctan", "vmax": 3.0}}, UnknownNameError, "Did you mean 'v_max'"),
@@ -398,6 +401,34 @@ def test_cubes_without_a_galaxy():
 def test_arguments_that_cannot_be(arguments, error, said):
     with pytest.raises(error, match=said):
         guess(observed(GALAXY), **arguments)
+
+
+@pytest.mark.parametrize("power", [-66, -100, 83])
+def test_the_unit_of_the_data_does_not_matter(power):
+    # Of W/m2, say: squares of 2^-66 = 1e-20 are none that 32 bits can hold. A power of two changes no other bit.
+    cube, unit = observed(GALAXY), 2.0**power
+    found, scaled = guess(cube), guess(cube.replace(data=cube.data * unit))
+    assert scaled.replace(flux=1.0) == found.replace(flux=1.0)
+    assert scaled.flux == pytest.approx(found.flux * unit, rel=1e-5)  # six digits are kept
+    assert guess(cube.replace(data=cube.data * unit), flux=3e-3 * unit).flux == 3e-3 * unit
+
+
+def test_a_flux_of_the_wrong_sign_is_said():
+    cube = observed(GALAXY)
+    with pytest.warns(KinmsWarning, match="The flux given is negative, and the signal in the cube is emission"):
+        guess(cube, flux=-40.0)
+    with pytest.warns(KinmsWarning, match="The flux given is positive, and the signal in the cube is absorption"):
+        guess(cube.replace(data=-cube.data), flux=40.0)
+
+
+def test_a_disc_that_may_be_noise_is_said():
+    # One of ten empty cubes has a region above the thresholds of the mask.
+    grid = CubeGrid((16, 47, 53), 1.0, 20.0)
+    beam = Beam(5.0, 3.0, 33.0)
+    empty = (Cube(correlated_noise(grid, beam, 1.0, seed), grid, beam) for seed in range(1000, 1100))
+    cube = next(cube for cube in empty if detection_mask(cube).any())
+    with pytest.warns(KinmsWarning, match=r"The signal is [34567]\.\d sigma in all, perhaps none"):
+        guess(cube)
 
 
 # The parts

@@ -218,6 +218,8 @@ def test_samples_follow_their_seed(model):
     flat = model.replace(noise_map=None)
     assert flat.sample(seed=1).shape == (30, 64, 64)
     assert flat.sample(seed=1, shape=(7, 5)).shape == (30, 7, 5)
+    with pytest.raises(InputError, match=r"shape is \(7, 5\); expected \(2, 3\), as the noise_map"):
+        flat.replace(noise_map=np.ones((2, 3))).sample(seed=1, shape=(7, 5))
 
 
 def test_signal_to_noise(model):

@@ -431,6 +431,44 @@ def test_flux_of_white_noise_by_brute_force(data, kind):
         assert marginal([inc]) == pytest.approx(integral, abs=2e-3)
 
 
+@pytest.mark.parametrize("kind", ["white", "inflated", "correlated"])
+def test_a_name_does_what_its_likelihood_does(correlated, kind):
+    cube, _ = correlated
+    free, chosen = {"inc": Uniform(10, 80)}, choose_likelihood(kind, cube)
+    named = DiscPosterior(DISC, cube, free, kind)
+    assert named([37.0]) == DiscPosterior(DISC, cube, free, chosen)([37.0])
+    assert named.best_flux([37.0]) == DiscPosterior(DISC, cube, free, chosen).best_flux([37.0])
+    marginal = [DiscPosterior(DISC, cube, free, noise, flux="marginal")([37.0]) for noise in (kind, chosen)]
+    assert marginal[0] == marginal[1] != named([37.0])
+
+
+@pytest.mark.parametrize("name", ["rms", "mask", "inflate", "noise", "gain"])
+def test_a_likelihood_of_ones_own_has_its_noise(data, name):
+    values = {"rms": 2.0, "mask": np.ones(GRID.shape, dtype=bool), "inflate": False, "noise": None, "gain": None}
+    values |= {"noise": NoiseModel.estimate(data), "gain": np.ones(GRID.shape[1:])}
+    with pytest.raises(InputError, match=f"{name} is given; expected nothing beside a likelihood of your own"):
+        choose_likelihood(WhiteNoise(data.data, RMS), data, **{name: values[name]})
+
+
+def test_noise_that_does_not_suit_the_cube(data):
+    noise = NoiseModel.estimate(data)
+    other = noise.replace(channel_rms=RMS * np.arange(1, 5))
+    with pytest.raises(InputError, match="noise is of 4 channels; expected 8 channels of 24 x 24, as the data"):
+        choose_likelihood("white", data, noise=other)
+    other = noise.replace(noise_map=np.ones((9, 24)))
+    with pytest.raises(InputError, match="noise is of 8 channels of 9 x 24; expected 8 channels of 24 x 24"):
+        choose_likelihood("correlated", data, noise=other)
+    # One rms everywhere suits any number of channels.
+    fewer = noise.replace(channel_rms=np.full(4, RMS))
+    assert choose_likelihood("white", data, noise=fewer).error == RMS
+    with pytest.raises(InputTypeError, match=r"noise is 0.1; expected a NoiseModel\. Give a number as rms"):
+        choose_likelihood("white", data, noise=0.1)
+    with pytest.raises(InputError, match="gain is given; expected nothing beside noise"):
+        choose_likelihood("white", data, noise=noise, gain=np.ones((24, 24)))
+    with pytest.raises(InputTypeError, match=r"gain is 'pb\.fits'; expected numbers"):
+        choose_likelihood("white", data, gain="pb.fits")
+
+
 def test_default_likelihood_is_inflated(data):
     posterior = DiscPosterior(DISC.replace(rotation=ArctanCurve(80.0, 1.0)), data, {"inc": Uniform(10, 80)})
     assert posterior.likelihood.inflation.factor > 1.0
