@@ -93,6 +93,7 @@ def _as_number(name: str, value: Any) -> float:
     """Return a number, a 0-d or a 1-element array as a float."""
     if isinstance(value, (str, bytes)) or value is None:
         raise InputTypeError(name, repr(value), "a number")
+    _check_plain(name, value)
     try:
         array = np.asarray(value, dtype=float)
     except (TypeError, ValueError):
@@ -102,12 +103,24 @@ def _as_number(name: str, value: Any) -> float:
     return float(array.reshape(-1)[0])
 
 
+def _check_plain(name: str, value: Any) -> None:
+    """Refuse what numpy would strip of its unit or its mask without a word."""
+    unit = getattr(value, "unit", None)
+    if unit is not None and str(unit) != "":
+        fix = "Give it in the unit of the documentation: .to_value(unit), of a column .quantity.to_value(unit)."
+        raise InputError(name, f"in {unit}", "plain numbers", fix)
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        n = int(np.ma.count_masked(value))
+        raise InputError(name, f"masked in {n} of {value.size} places", "numbers in all places", "Leave these out.")
+
+
 def check_array(
     name: str, value: Any, *, shape: tuple[int, ...] | None = None, minimum: float = -np.inf, maximum: float = np.inf
 ) -> FloatArray:
     """Return ``value`` as a finite, read-only float array, of ``shape`` if given (-1 there means any length)."""
     if value is None or isinstance(value, (str, bytes)):
         raise InputTypeError(name, repr(value), "an array of numbers")
+    _check_plain(name, value)
     try:
         array = np.array(value, dtype=float)
     except (TypeError, ValueError):

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import radio_beam
 from astropy import units as u
+from astropy.table import Column
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kinms.errors import InputError, InputTypeError, KinmsError, UnknownNameError
 from kinms.grid import Beam, CubeGrid
+from kinms.profiles import TableCurve
 
 
 @pytest.mark.parametrize("n", [63, 64])
@@ -92,3 +94,32 @@ def test_records_are_values():
         grid.replace(cell_size=2.0)
     with pytest.raises(AttributeError):
         grid.cell = 2.0
+
+
+# What numpy would strip without a word
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "unit"),
+    [
+        (lambda: CubeGrid((4, 8, 8), cell=1.0 * u.arcmin, dv=1.0), "cell", "arcmin"),
+        (lambda: CubeGrid((4, 8, 8), cell=1.0, dv=1.0, rest_frequency=115.0 * u.GHz), "rest_frequency", "GHz"),
+        (lambda: Beam([4.0] * u.arcmin), "bmaj", "arcmin"),
+        (lambda: TableCurve([0.0, 1.0] * u.kpc, [1.0, 2.0]), "radius", "kpc"),
+        (lambda: TableCurve([0.0, 1.0], Column([1.0, 2.0], unit="m/s")), "velocity", "m / s"),
+    ],
+)
+def test_units_are_refused(make, name, unit):
+    with pytest.raises(InputError, match=rf"{name} is in {unit}; expected plain numbers\. .*to_value\(unit\)"):
+        make()
+
+
+def test_what_has_no_unit_is_a_number():
+    assert Beam(4.0 * u.dimensionless_unscaled) == Beam(4.0)
+    nothing_masked = np.ma.masked_array([0.0, 1.0], [False, False])
+    assert TableCurve(nothing_masked, Column([1.0, 2.0])) == TableCurve([0.0, 1.0], [1.0, 2.0])
+
+
+def test_masked_values_are_refused():
+    with pytest.raises(InputError, match=r"velocity is masked in 1 of 2 places"):
+        TableCurve([0.0, 1.0], np.ma.masked_array([1.0, 2.0], [False, True]))
