@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gastimator_bridge.chains import Chains
-from gastimator_bridge.metropolis import as_seed, sample, whole
+from gastimator_bridge.metropolis import sample, whole
 from gastimator_bridge.saving import planned_files, write_chain, write_figures
 from gastimator_bridge.settings import Settings, Target, check_data, check_settings, lnlike
 from gastimator_bridge.space import Array
 from gastimator_bridge.upstream import run_installed
 from kinms.errors import InputError, InputTypeError, KinmsWarning
 from kinms.likelihood import Inflation, inflation
+from kinms.records import check_seed
 
 __all__ = ["Run", "gastimator"]
 
@@ -297,7 +298,7 @@ class gastimator:  # the name scripts import
         self._say(f"Free: {', '.join(settings.free_labels)}. {inflated}.")
         options: dict[str, Any] = {"steps": niters, "burn": burn, "chains": nchains}
         options["progress"] = not self.silent if progress is None else bool(progress)
-        root = as_seed(seed)
+        root = check_seed(seed)
         target = self._target(settings, self.fdata, self.error)
         if backend == "metropolis":
             run = self._run_metropolis(settings, target, root, inflated, accepted_only, options)

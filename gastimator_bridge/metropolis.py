@@ -23,8 +23,9 @@ from gastimator_bridge.crew import run_here, run_in_workers
 from gastimator_bridge.space import Array, Space
 from gastimator_bridge.walk import Batch, LogProb, Walker
 from kinms.errors import InputError, InputTypeError, KinmsWarning, SamplingError
+from kinms.records import check_seed
 
-__all__ = ["as_seed", "sample", "warn_nonfinite", "whole"]
+__all__ = ["sample", "warn_nonfinite", "whole"]
 
 
 def sample(
@@ -107,7 +108,7 @@ def sample(
     processes = min(whole("processes", processes, 1), chains)
     if not 0.0 < target < 1.0:
         raise InputError("target", target, "an acceptance between 0 and 1")
-    root = as_seed(seed)
+    root = check_seed(seed)
     walkers = [
         Walker(
             np.random.default_rng(child),
@@ -155,15 +156,6 @@ def whole(name: str, value: Any, least: int) -> int:
     if number < least:
         raise InputError(name, value, f"at least {least}")
     return int(value)
-
-
-def as_seed(seed: Any) -> np.random.SeedSequence:
-    """Return a SeedSequence that nobody else spawns from; the same ``seed`` gives the same one."""
-    if isinstance(seed, np.random.SeedSequence):
-        return np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
-    if seed is None:
-        return np.random.SeedSequence()
-    return np.random.SeedSequence(whole("seed", seed, 0))
 
 
 def _check_space(

@@ -17,7 +17,7 @@ import scipy  # loads its parts when they are first asked for
 from kinms.errors import InputError
 from kinms.grid import PSF, Beam
 from kinms.psf import ChannelBeams
-from kinms.records import FloatArray, Record, check_array, check_scalar
+from kinms.records import FloatArray, Record, check_array, check_scalar, check_seed
 
 __all__ = ["CHANNELS", "FLOOR", "Correlation", "least_power"]
 
@@ -160,7 +160,7 @@ class Correlation(Record):
         that the statistics are the same up to the edge.
         """
         nv, ny, nx = shape
-        root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+        root = check_seed(seed)
         field = tuple(scipy.fft.next_fast_len(n + lag, real=True) for n, lag in zip((ny, nx), self.lags, strict=True))
         root_power = np.sqrt((1.0 - self.floor) * self.power(*field))[:, : field[1] // 2 + 1]
         cube, floor = np.empty(shape), np.empty(shape)

@@ -80,6 +80,8 @@ class Cloudlets(Record):
 
 #: Fields of a disc that may depend on radius, with their bounds.
 RADIAL = {"inc": (0.0, 180.0), "pa": (-np.inf, np.inf), "sigma_gas": (0.0, np.inf), "scale_height": (0.0, np.inf)}
+#: Model cubes are in single precision, whose numbers end at 3e38.
+MOST_FLUX = 1e30
 UNITS = {
     "inc": "deg",
     "pa": "deg",
@@ -200,8 +202,9 @@ class Disc(Record):
             set_field(self, name, value)
         if self.pa_kin is not None:
             set_field(self, "pa_kin", check_scalar_or_array("pa_kin", self.pa_kin, length))
-        for name in ("v_sys", "flux", "east", "north"):
+        for name in ("v_sys", "east", "north"):
             set_field(self, name, check_scalar(name, getattr(self, name)))
+        set_field(self, "flux", check_scalar("flux", self.flux, minimum=-MOST_FLUX, maximum=MOST_FLUX))
         for name in ("east_kin", "north_kin"):
             if getattr(self, name) is not None:
                 set_field(self, name, check_scalar(name, getattr(self, name)))

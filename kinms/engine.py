@@ -18,6 +18,7 @@ from kinms.disc import Cloudlets, Disc
 from kinms.errors import InputError, InputTypeError
 from kinms.grid import FWHM_PER_SIGMA, PSF, CubeGrid
 from kinms.kernels.beam import add_and_subtract
+from kinms.memory import check_memory
 from kinms.points import COPIES, SKY, SOFT, CloudletPoints, RingPoints
 from kinms.radial import is_narrow, least_cosine
 from kinms.records import FloatArray, Record, check_scalar
@@ -231,6 +232,8 @@ def _finish(smooth: Smoother, cube: SparseCube, dense: bool) -> tuple[FloatArray
 
 
 def _smoother(grid: CubeGrid, beam: PSF | None, sampling: Sampling, width: float) -> Smoother:
+    fix = "Model a smaller field, fewer channels or larger pixels."
+    check_memory("the grid", 4.0 * grid.nv * grid.ny * grid.nx, fix)
     box = sampling.reference == "sky" and width > 0.0
     return smoother(grid.nv, grid.ny, grid.nx, beam, grid.cell, sampling.method, width, box)
 

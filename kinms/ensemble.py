@@ -11,11 +11,11 @@ from tqdm import tqdm
 
 from gastimator_bridge.chains import Chains, split_r_hat, unwrap
 from gastimator_bridge.crew import Crew, crew_or_none, map_vectors
-from gastimator_bridge.metropolis import as_seed, warn_nonfinite
+from gastimator_bridge.metropolis import warn_nonfinite
 from gastimator_bridge.space import Space
 from kinms.errors import SamplingError
 from kinms.likelihood import Posterior
-from kinms.records import FloatArray
+from kinms.records import FloatArray, check_seed
 
 __all__ = ["ensemble_size", "plan_ensembles", "sample_ensembles"]
 
@@ -50,7 +50,7 @@ def sample_ensembles(
     returned as a chain. A periodic parameter runs through one period about the ensemble's mean, which is found in the
     burn-in.
     """
-    space, root = Space(posterior.lower, posterior.upper, posterior.periodic), as_seed(seed)
+    space, root = Space(posterior.lower, posterior.upper, posterior.periodic), check_seed(seed)
     n_walkers = ensemble_size(space.size)
     evaluate = _Evaluator(log_prob, posterior.start)
     ensembles = [_Ensemble(child, space, n_walkers, steps, burn) for child in root.spawn(chains)]

@@ -21,6 +21,7 @@ import numpy as np
 
 from kinms.errors import HeaderError
 from kinms.fits_cards import Cards, Notes
+from kinms.grid import HALF_SKY
 from kinms.records import FloatArray
 
 if TYPE_CHECKING:
@@ -32,9 +33,6 @@ __all__ = ["BeamAxes", "find_beams", "typical"]
 DIFFERENT = 0.01
 #: ... and the beams of a table by this much and still be one.
 EQUAL = 1e-6
-#: arcsec; nothing on the sky is wider.
-HALF_SKY = 180.0 * 3600.0
-
 #: pixels; no beam is sampled by so many.
 WIDEST = 900
 

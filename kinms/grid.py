@@ -8,15 +8,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from kinms.errors import InputError, InputTypeError
+from kinms.memory import check_memory
 from kinms.records import FloatArray, Record, check_array, check_scalar
 
 if TYPE_CHECKING:
     import radio_beam
 
-__all__ = ["FWHM_PER_SIGMA", "PSF", "Beam", "CubeGrid"]
+__all__ = ["FWHM_PER_SIGMA", "HALF_SKY", "MOST", "PSF", "Beam", "CubeGrid"]
 
 #: FWHM of a Gaussian in units of its sigma, sqrt(8 ln 2).
 FWHM_PER_SIGMA = float(np.sqrt(8.0 * np.log(2.0)))
+
+#: arcsec; nothing on the sky is wider.
+HALF_SKY = 180.0 * 3600.0
+
+#: Pixels or channels along an axis: more cannot be counted in 32 bits.
+MOST = 2**31 - 1
 
 #: The narrowest channel that there may be, in mean widths.
 LEAST_WIDTH = 1e-3
@@ -164,6 +171,8 @@ def _check_shape(shape: Any) -> tuple[int, int, int]:
         raise InputTypeError("shape", repr(shape), "(nv, ny, nx)") from None
     if len(sizes) != 3 or any(isinstance(n, bool) or int(n) != n or n < 1 for n in sizes):
         raise InputError("shape", sizes, "three positive integers (nv, ny, nx)")
+    if max(sizes) > MOST:
+        raise InputError("shape", tuple(f"{float(n):.3g}" for n in sizes), f"at most {MOST} along an axis")
     return int(sizes[0]), int(sizes[1]), int(sizes[2])
 
 
@@ -269,7 +278,7 @@ class Beam(PSF):
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
-        set_field(self, "bmaj", check_scalar("bmaj", self.bmaj, minimum=0.0, exclusive=True))
+        set_field(self, "bmaj", check_scalar("bmaj", self.bmaj, minimum=0.0, maximum=HALF_SKY, exclusive=True))
         bmin = self.bmaj if self.bmin is None else check_scalar("bmin", self.bmin, minimum=0.0, exclusive=True)
         if bmin > self.bmaj:
             raise InputError("bmin", bmin, f"at most bmaj ({self.bmaj:g})", "Swap the axes and add 90 to bpa.")
@@ -288,7 +297,10 @@ class Beam(PSF):
         kernel would broaden the cube by a pixel twice (CONVENTIONS, Beam).
         """
         cov = self.covariance(cell)
-        rx, ry = (int(np.ceil(KERNEL_SIGMAS * np.sqrt(cov[k, k]))) for k in (0, 1))
+        reach = np.ceil(KERNEL_SIGMAS * np.sqrt(np.diag(cov)))
+        fix = "Set the beam, or the pixels, to what they are."
+        check_memory("the beam", float(5 * 8 * np.prod(2.0 * reach + 1.0)), fix)
+        rx, ry = (int(n) for n in reach)
         x, y = np.meshgrid(np.arange(-rx, rx + 1), np.arange(-ry, ry + 1))
         inv = np.linalg.inv(cov)
         q = inv[0, 0] * x**2 + 2.0 * inv[0, 1] * x * y + inv[1, 1] * y**2

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from kinms.errors import InputError, InputTypeError, UnknownNameError
-from kinms.grid import Beam
+from kinms.grid import HALF_SKY, MOST, Beam
 from kinms.records import FloatArray, check_array, check_scalar, check_scalar_or_array
 
 __all__ = [
@@ -168,8 +168,11 @@ class Telescope:
             raise InputError("multiple_line_lams", f"{lams.min():g} at its smallest", "wavelengths > 0")
         put("multiple_line_lams", lams)
         for name, step in (("xs", "cellSize"), ("ys", "cellSize"), ("vs", "dv")):
-            if self._count(name, step) < 1:
-                raise InputError(name, f"{getattr(self, name):g}", f"at least one {step} ({getattr(self, step):g})")
+            size, unit = getattr(self, name), getattr(self, step)
+            if not 0.5 < size / unit < MOST:
+                few = size < unit
+                wanted = f"at least one {step} ({unit:g})" if few else f"at most {MOST} times {step} ({unit:g})"
+                raise InputError(name, f"{size:g}", wanted)
 
     def _count(self, name: str, step: str) -> int:
         return round(getattr(self, name) / getattr(self, step))
@@ -193,6 +196,8 @@ def _beam_axes(value: Any) -> FloatArray:
     bmaj, bmin, bpa = {1: (axes[0], axes[0], 0.0), 2: (*axes, 0.0), 3: tuple(axes)}[axes.size]
     if min(bmaj, bmin) <= 0.0:
         raise InputError("beamSize", f"{min(bmaj, bmin):g}", "axes > 0 in arcsec")
+    if max(bmaj, bmin) > HALF_SKY:
+        raise InputError("beamSize", f"{max(bmaj, bmin):g}", f"axes <= {HALF_SKY:g} arcsec")
     return np.array([max(bmaj, bmin), min(bmaj, bmin), bpa % 180.0])
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["available_memory", "in_words"]
+from kinms.errors import InputError
+
+__all__ = ["available_memory", "check_memory", "in_words"]
+
+#: Below this many bytes nobody looks how much is free.
+_LITTLE = 1 << 30
 
 #: Where Linux says what is free, and what containers may use of it (cgroup versions 2 and 1): limit, in use, of what.
 _MEMINFO = Path("/proc/meminfo")
@@ -23,6 +28,14 @@ def available_memory() -> int | None:
     """Return the bytes that can still be taken without swapping, None where the system does not tell."""
     found = [value for value in (_free(), *(_group_rest(*paths) for paths in _GROUPS), _address_rest()) if value]
     return min(found) if found else None
+
+
+def check_memory(name: str, n: float, fix: str) -> None:
+    """Refuse what needs ``n`` bytes if there are not as many."""
+    free = available_memory() if n > _LITTLE else None
+    if free is not None and n > free:
+        got = f"such that {in_words(n)} of memory are needed"
+        raise InputError(name, got, f"at most the {in_words(free)} that are free", fix)
 
 
 def in_words(n: float) -> str:

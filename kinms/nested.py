@@ -11,11 +11,11 @@ from tqdm import tqdm
 
 from gastimator_bridge.chains import Chains, split_r_hat, unwrap
 from gastimator_bridge.crew import Crew, crew_or_none, held, map_vectors
-from gastimator_bridge.metropolis import as_seed, warn_nonfinite
+from gastimator_bridge.metropolis import warn_nonfinite
 from gastimator_bridge.space import Space
 from kinms.errors import InputError, SamplingError
 from kinms.likelihood import Posterior
-from kinms.records import FloatArray
+from kinms.records import FloatArray, check_seed
 
 __all__ = ["live_point_count", "plan_runs", "sample_nested"]
 
@@ -50,7 +50,7 @@ def sample_nested(
     is what was drawn. The evidence is that of the runs merged, for a likelihood without its constant. After Ctrl-C only
     runs that were complete count, or else what the first one has.
     """
-    space, root = Space(posterior.lower, posterior.upper, posterior.periodic), as_seed(seed)
+    space, root = Space(posterior.lower, posterior.upper, posterior.periodic), check_seed(seed)
     count = live_point_count(space.size) if live_points is None else live_points
     if count <= 2 * space.size:
         raise InputError("live_points", count, f"more than {2 * space.size}, twice the number of parameters")

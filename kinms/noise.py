@@ -13,7 +13,7 @@ from kinms.correlation import FLOOR, Correlation, least_power
 from kinms.errors import InputError, InputTypeError, KinmsWarning
 from kinms.grid import FWHM_PER_SIGMA, PSF, CubeGrid
 from kinms.psf import ChannelBeams
-from kinms.records import FloatArray, Record, check_array, check_scalar
+from kinms.records import FloatArray, Record, check_array, check_scalar, check_seed
 
 if TYPE_CHECKING:
     from kinms.cube import Cube
@@ -264,7 +264,7 @@ def correlated_noise(grid: CubeGrid, beam: PSF | None, rms: float, seed: int | n
     ((4, 64, 64), True)
     """
     check_scalar("rms", rms, minimum=0.0)
-    root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+    root = check_seed(seed)
     if beam is not None:
         beam.check_channels(grid.nv)
     cube = np.empty(grid.shape)

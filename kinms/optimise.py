@@ -21,7 +21,7 @@ from kinms.errors import InputError, SamplingError
 from kinms.likelihood import CorrelatedNoise, StudentT, WhiteNoise
 from kinms.noise import detection_mask
 from kinms.posterior import DiscPosterior
-from kinms.records import FloatArray
+from kinms.records import FloatArray, check_seed
 
 __all__ = ["Optimum", "laplace", "optimise"]
 
@@ -370,7 +370,7 @@ def laplace(posterior: DiscPosterior, seed: int | np.random.SeedSequence = 0, dr
     Chains
         One chain of independent draws; ``covariance`` is that of the Gaussian, and ``remarks`` what `optimise` said.
     """
-    root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+    root = check_seed(seed)
     best = optimise(posterior)
     values, vectors = np.linalg.eigh(best.covariance)
     width = np.sqrt(np.maximum(values, 0.0))

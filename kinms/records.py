@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -109,6 +110,8 @@ def _check_plain(name: str, value: Any) -> None:
     if unit is not None and str(unit) != "":
         fix = "Give it in the unit of the documentation: .to_value(unit), of a column .quantity.to_value(unit)."
         raise InputError(name, f"in {unit}", "plain numbers", fix)
+    if getattr(getattr(value, "dtype", None), "kind", "f") in "mM":
+        raise InputTypeError(name, f"a date or a time ({value})", "plain numbers")
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         n = int(np.ma.count_masked(value))
         raise InputError(name, f"masked in {n} of {value.size} places", "numbers in all places", "Leave these out.")
@@ -153,6 +156,25 @@ def check_radii(name: str, value: Any) -> FloatArray:
             name, f"not increasing at index {k + 1}", "strictly increasing radii", "Sort it together with its values."
         )
     return radii
+
+
+def check_seed(seed: Any) -> np.random.SeedSequence:
+    """Return the seed as a SeedSequence that nobody else spawns from: the same seed draws the same, however often.
+
+    Parameters
+    ----------
+    seed : int, numpy.random.SeedSequence or None
+        None is a new one every time.
+    """
+    if isinstance(seed, np.random.SeedSequence):
+        return np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key, pool_size=seed.pool_size)
+    if seed is None:
+        return np.random.SeedSequence()
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
+        raise InputTypeError("seed", repr(seed), "a whole number, or a numpy.random.SeedSequence")
+    if seed < 0:
+        raise InputError("seed", seed, "at least 0")
+    return np.random.SeedSequence(int(seed))
 
 
 def check_scalar_or_array(

@@ -8,9 +8,13 @@ from astropy.table import Column
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kinms.cube import simulate
+from kinms.disc import Disc
 from kinms.errors import InputError, InputTypeError, KinmsError, UnknownNameError
 from kinms.grid import Beam, CubeGrid
-from kinms.profiles import TableCurve
+from kinms.noise import correlated_noise
+from kinms.profiles import ExponentialDisc, FlatCurve, TableCurve
+from kinms.records import check_seed
 
 
 @pytest.mark.parametrize("n", [63, 64])
@@ -123,3 +127,52 @@ def test_what_has_no_unit_is_a_number():
 def test_masked_values_are_refused():
     with pytest.raises(InputError, match=r"velocity is masked in 1 of 2 places"):
         TableCurve([0.0, 1.0], np.ma.masked_array([1.0, 2.0], [False, True]))
+
+
+def test_dates_are_no_numbers():
+    with pytest.raises(InputTypeError, match="bmaj is a date or a time"):
+        Beam(np.datetime64("2020-01-01"))
+    with pytest.raises(InputTypeError, match="radius is a date or a time"):
+        TableCurve(np.array([0, 1], "m8[s]"), [1.0, 2.0])
+
+
+def test_sizes_that_nothing_holds_are_refused(monkeypatch):
+    with pytest.raises(InputError, match=r"shape is \('4', '8', '1e\+10'\); expected at most 2147483647 along an axis"):
+        CubeGrid((4, 8, 10**10), 1.0, 1.0)
+    with pytest.raises(InputError, match=r"bmaj is 1e\+06; expected > 0 and <= 648000"):
+        Beam(1e6)
+    # However much there is: half of it is taken.
+    monkeypatch.setattr("kinms.memory.available_memory", lambda: 2**31)
+    disc = Disc(surface_brightness=ExponentialDisc(3.0), rotation=FlatCurve(100.0), inc=40, pa=30)
+    with pytest.raises(InputError, match=r"the grid is such that 3.7 GiB of memory are needed; .* 2.0 GiB .* smaller"):
+        simulate(disc, CubeGrid((10, 10_000, 10_000), 1.0, 10.0))
+    # 2 x 5.5 sigma of 10000 pixels to a side, five arrays of 8 bytes.
+    with pytest.raises(InputError, match=r"the beam is such that 81 GiB of memory are needed"):
+        simulate(disc, CubeGrid((4, 16, 16), 1.0, 10.0), Beam(10_000.0))
+
+
+# Seeds
+
+
+def test_a_seed_draws_the_same_however_often():
+    root = np.random.SeedSequence(3, spawn_key=(1,))
+    first, second = (check_seed(root).spawn(2)[1].generate_state(2) for _ in range(2))
+    assert np.array_equal(first, second)
+    assert root.n_children_spawned == 0
+    assert np.array_equal(check_seed(np.int32(3)).generate_state(2), np.random.SeedSequence(3).generate_state(2))
+    noise = [correlated_noise(CubeGrid((2, 16, 16), 1.0, 10.0), Beam(4.0), 1.0, root) for _ in range(2)]
+    assert np.array_equal(*noise)
+
+
+@pytest.mark.parametrize(
+    ("seed", "error", "text"),
+    [
+        (-1, InputError, "seed is -1; expected at least 0"),
+        (1.5, InputTypeError, "seed is 1.5; expected a whole number"),
+        (True, InputTypeError, "seed is True"),
+        ("7", InputTypeError, "seed is '7'"),
+    ],
+)
+def test_what_is_no_seed(seed, error, text):
+    with pytest.raises(error, match=text):
+        correlated_noise(CubeGrid((2, 16, 16), 1.0, 10.0), Beam(4.0), 1.0, seed)

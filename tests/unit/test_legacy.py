@@ -232,6 +232,10 @@ def test_bad_discs_are_named_as_upstream_names_them(arguments, message):
     [
         ({"xs": 0.0}, "^xs is 0; expected > 0"),
         ({"xs": 0.3}, "^xs is 0.3; expected at least one cellSize"),
+        ({"vs": 1e300}, "^vs is 1e\\+300; expected at most 2147483647 times dv"),
+        ({"cellSize": 1e-320}, "^xs is .*; expected at most 2147483647 times cellSize"),
+        ({"beamSize": 1e300}, "^beamSize is 1e\\+300; expected axes <= 648000 arcsec"),
+        ({"beamSize": np.datetime64("2020-01-01")}, "^beamSize is a date or a time"),
         ({"vs": 5.0}, r"^vs is 5; expected at least one dv \(20\)"),
         ({"cellSize": -1.0}, "^cellSize is -1"),
         ({"dv": np.nan}, "^dv is not finite|^dv is nan"),
