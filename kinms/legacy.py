@@ -270,14 +270,15 @@ def _disc(telescope: Telescope, galaxy: Galaxy) -> Disc:
     if np.any(galaxy.vPhaseCent):
         common |= {"east_kin": east - galaxy.vPhaseCent[0], "north_kin": north + galaxy.vPhaseCent[1]}
     flow = None if galaxy.radial_motion_func is None else _UserFlow(galaxy.radial_motion_func, turned, _sides(galaxy))
-    return Disc(
-        surface_brightness=light,
-        rotation=rotation,
-        flow=flow,
-        lsf_sigma=telescope.spectral_resolution,
-        **values,
-        **common,
-    )
+    with upstream_names(flux="intFlux"):
+        return Disc(
+            surface_brightness=light,
+            rotation=rotation,
+            flow=flow,
+            lsf_sigma=telescope.spectral_resolution,
+            **values,
+            **common,
+        )
 
 
 def _flux(telescope: Telescope, galaxy: Galaxy) -> float:

@@ -194,6 +194,7 @@ GIVEN = {"sbProf": ..., "sbRad": ..., "inClouds": CLOUDS}
         ({"radial_motion_func": lambda r, theta, inc: np.nan * r}, "result of radial_motion_func is not finite"),
         ({"radial_motion_func": lambda r, theta, inc: np.ones(3)}, r"radial_motion_func is an array of shape \(3,\)"),
         ({"intFlux": np.inf}, "^intFlux is inf"),
+        ({"intFlux": 1e300}, r"^intFlux is 1e\+300; expected .* <= 1e\+30"),
         ({"phaseCent": [1.0, 2.0, 3.0]}, r"^the shape of phaseCent is \(3,\)"),
         ({"vPhaseCent": 3.0}, r"^the shape of vPhaseCent is \(\)"),
         ({"vOffset": "fast"}, "^vOffset is 'fast'"),
