@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gastimator_bridge.chains import Chains
-from gastimator_bridge.metropolis import sample, whole
+from gastimator_bridge.metropolis import sample
 from gastimator_bridge.saving import planned_files, write_chain, write_figures
 from gastimator_bridge.settings import Settings, Target, check_data, check_settings, lnlike
 from gastimator_bridge.space import Array
 from gastimator_bridge.upstream import run_installed
 from kinms.errors import InputError, InputTypeError, KinmsWarning
 from kinms.likelihood import Inflation, inflation
-from kinms.records import check_seed
+from kinms.records import check_seed, check_whole
 
 __all__ = ["Run", "gastimator"]
 
@@ -187,7 +187,7 @@ class gastimator:  # the name scripts import
             raise InputTypeError("lnlike_func", repr(self.lnlike_func), "a callable (data, model, error)")
         if not 0.0 < self.targetrate < 1.0:
             raise InputError("targetrate", self.targetrate, "an acceptance between 0 and 1")
-        whole("nprocesses", self.nprocesses, 1)
+        check_whole("nprocesses", self.nprocesses, 1)
         settings = check_settings(
             guesses=self.guesses,
             labels=self.labels,
@@ -284,14 +284,14 @@ class gastimator:  # the name scripts import
         """
         settings = self.input_checks()
         data, noise = check_data(fdata, error)
-        niters, nchains = whole("niters", niters, 2), whole("nchains", nchains, 1)
-        burn = niters // 5 if burn is None else whole("burn", burn, 0)
+        niters, nchains = check_whole("niters", niters, 2), check_whole("nchains", nchains, 1)
+        burn = niters // 5 if burn is None else check_whole("burn", burn, 0)
         if burn >= niters:
             raise InputError("burn", burn, f"fewer than niters, {niters}", "Burn-in is a part of them.")
         if backend not in BACKENDS:
             raise InputError("backend", repr(backend), " or ".join(repr(name) for name in BACKENDS))
         if numatonce is not None:
-            numatonce = whole("numatonce", numatonce, 1)
+            numatonce = check_whole("numatonce", numatonce, 1)
         inflated = self._inflate(inflate, mask, data, noise)
         files = planned_files(output, plot) if output is not None else []
         self.fdata, self.error = data, noise * inflated.factor

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -22,10 +21,10 @@ from gastimator_bridge.chains import Chains, split_r_hat, unwrap
 from gastimator_bridge.crew import run_here, run_in_workers
 from gastimator_bridge.space import Array, Space
 from gastimator_bridge.walk import Batch, LogProb, Walker
-from kinms.errors import InputError, InputTypeError, KinmsWarning, SamplingError
-from kinms.records import check_seed
+from kinms.errors import InputError, KinmsWarning, SamplingError
+from kinms.records import check_seed, check_whole
 
-__all__ = ["sample", "warn_nonfinite", "whole"]
+__all__ = ["sample", "warn_nonfinite"]
 
 
 def sample(
@@ -101,11 +100,11 @@ def sample(
     """
     x, space, names = _check_space(start, lower, upper, periodic, labels)
     first = _check_scale(scale, x, space)
-    steps, chains = whole("steps", steps, 1), whole("chains", chains, 1)
-    burn = steps // 5 if burn is None else whole("burn", burn, 0)
+    steps, chains = check_whole("steps", steps, 1), check_whole("chains", chains, 1)
+    burn = steps // 5 if burn is None else check_whole("burn", burn, 0)
     if burn >= steps:
         raise InputError("burn", burn, f"fewer than the {steps} steps", "Burn-in is a part of them.")
-    processes = min(whole("processes", processes, 1), chains)
+    processes = min(check_whole("processes", processes, 1), chains)
     if not 0.0 < target < 1.0:
         raise InputError("target", target, "an acceptance between 0 and 1")
     root = check_seed(seed)
@@ -146,16 +145,6 @@ def warn_nonfinite(n: int, n_evaluations: int) -> None:
             KinmsWarning,
             stacklevel=3,
         )
-
-
-def whole(name: str, value: Any, least: int) -> int:
-    """Return ``value`` as an int; it must be a whole number of at least ``least`` (3e3 is one, True is not)."""
-    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else np.nan
-    if not number.is_integer():
-        raise InputTypeError(name, repr(value), "a whole number")
-    if number < least:
-        raise InputError(name, value, f"at least {least}")
-    return int(value)
 
 
 def _check_space(

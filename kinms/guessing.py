@@ -139,10 +139,9 @@ def guess(cube: Cube, *, surface_brightness: Any = None, rotation: Any = None, *
     if speed.cls is KeplerianCurve and "distance" not in speed.given:
         raise InputError("distance", "missing", "a distance in Mpc: a cube does not tell it")
     _check_known(known)
-    unit = _unit(cube)
-    view = _View.of(_in_units(cube, unit))
+    view = _View.of(cube)
     if "flux" in known:
-        known["flux"] = known["flux"] / unit
+        known["flux"] = known["flux"] / view.unit
         if known["flux"] * view.sign < 0.0:
             seen, other = ("emission", "negative") if view.sign > 0.0 else ("absorption", "positive")
             message = f"The flux given is {other}, and the signal in the cube is {seen}: what is guessed suits neither."
@@ -161,7 +160,7 @@ def guess(cube: Cube, *, surface_brightness: Any = None, rotation: Any = None, *
         disc = disc.replace(rotation=_velocity_table(view, disc, speed.given))
     if light.cls is TableProfile and light.whole is None:
         disc = disc.replace(surface_brightness=_brightness_table(view, disc, light.given))
-    disc = _finish(disc, cube, view.sign * unit, known, light, speed)
+    disc = _finish(disc, cube, view.sign * view.unit, known, light, speed)
     # Where the noise differs from voxel to voxel one number for all does not tell how faint a signal is.
     if "flux" not in known and cube.noise is None and best.significance < FAINT_DISC:
         message = f"The signal is {best.significance:.1f} sigma in all, perhaps none: the disc guessed may be of noise."
@@ -180,21 +179,6 @@ def _check_known(known: Mapping[str, Any]) -> None:
     """Refuse what no disc can have before anything is made of it."""
     others = {"surface_brightness": ExponentialDisc(1.0), "rotation": FlatCurve(1.0), "inc": 45.0, "pa": 0.0}
     Disc(**{**others, **known})
-
-
-def _unit(cube: Any) -> float:
-    """Return a power of two near the brightest voxel; 1 where there is none, or what is no cube."""
-    values = np.abs(cube.data[cube.valid]) if isinstance(cube, Cube) else np.empty(0)
-    peak = float(values.max(initial=0.0))
-    return 2.0 ** round(np.log2(peak)) if peak > 0.0 else 1.0
-
-
-def _in_units(cube: Any, unit: float) -> Any:
-    """Return a cube whose numbers are near one: squares of 1e-20 W/m2 are none that 32 bits can hold."""
-    if unit == 1.0:
-        return cube
-    changes = {name: getattr(cube, name) for name in ("data", "noise", "rms") if getattr(cube, name) is not None}
-    return cube.replace(**{name: value / unit for name, value in changes.items()})
 
 
 def _finish(disc: Disc, cube: Cube, unit: float, known: Mapping[str, Any], light: _Wanted, speed: _Wanted) -> Disc:
@@ -287,6 +271,8 @@ class _View:
     sign: float
     #: What a sum of voxels is divided by to give a flux.
     beam_pixels: float
+    #: What ``data`` are in, a power of two near the brightest voxel: 32 bits cannot hold squares of 1e-20 W/m2.
+    unit: float
     #: Width by which the spectra were smoothed, 1 sigma, km/s.
     lsf_sigma: float = 0.0
 
@@ -303,10 +289,12 @@ class _View:
         cube, mask = _crop(cube, mask)
         cube, mask = _bin(cube, mask, MANY)
         use = cube.valid
-        data = np.where(use, cube.data, 0.0).astype(np.float32)
+        peak = float(np.abs(cube.data[use]).max())
+        unit = 2.0 ** round(np.log2(peak))
+        data = np.where(use, cube.data / unit, 0.0).astype(np.float32)
         sign = 1.0 if data[mask].sum() >= 0 else -1.0
         pixels = 1.0 if cube.beam is None else cube.beam.pixels(cube.grid.cell)
-        return cls(cube, sign * data, mask, use, sign, pixels)
+        return cls(cube, sign * data, mask, use, sign, pixels, unit)
 
     def blurred(self, fwhm: float, sigma: float) -> _View:
         """Return the same, smoothed by so much more on the sky (arcsec) and along velocity (km/s, 1 sigma).
@@ -328,7 +316,7 @@ class _View:
         cube, mask = _bin(Cube(data, grid, beam), self.mask, FEW)
         valid = cube.valid
         data = np.where(valid, cube.data, 0.0).astype(np.float32)
-        return _View(cube, data, mask, valid, self.sign, beam.pixels(cube.grid.cell), sigma)
+        return _View(cube, data, mask, valid, self.sign, beam.pixels(cube.grid.cell), self.unit, sigma)
 
     @property
     def grid(self) -> CubeGrid:

@@ -14,7 +14,7 @@ import numpy as np
 
 from kinms.errors import InputError, InputTypeError, UnknownNameError
 from kinms.grid import HALF_SKY, MOST, Beam
-from kinms.records import FloatArray, check_array, check_scalar, check_scalar_or_array
+from kinms.records import FloatArray, check_array, check_scalar, check_scalar_or_array, check_unmasked
 
 __all__ = [
     "GALAXY",
@@ -64,9 +64,7 @@ _UNITS = {
 
 def _number(name: str, value: Any) -> Any:
     """Return what has a unit in ours, as a plain number or array; refuse what is masked, whose values mean nothing."""
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        n = int(np.ma.count_masked(value))
-        raise InputError(name, f"masked in {n} of {value.size} places", "numbers in all places", "Leave these out.")
+    check_unmasked(name, value)
     unit = getattr(value, "unit", None)
     if unit is None or (wanted := _UNITS.get(name)) is None:
         return value

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from numbers import Integral
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -112,6 +112,11 @@ def _check_plain(name: str, value: Any) -> None:
         raise InputError(name, f"in {unit}", "plain numbers", fix)
     if getattr(getattr(value, "dtype", None), "kind", "f") in "mM":
         raise InputTypeError(name, f"a date or a time ({value})", "plain numbers")
+    check_unmasked(name, value)
+
+
+def check_unmasked(name: str, value: Any) -> None:
+    """Refuse an array with masked elements, whose values mean nothing."""
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         n = int(np.ma.count_masked(value))
         raise InputError(name, f"masked in {n} of {value.size} places", "numbers in all places", "Leave these out.")
@@ -170,11 +175,17 @@ def check_seed(seed: Any) -> np.random.SeedSequence:
         return np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key, pool_size=seed.pool_size)
     if seed is None:
         return np.random.SeedSequence()
-    if isinstance(seed, bool) or not isinstance(seed, Integral):
-        raise InputTypeError("seed", repr(seed), "a whole number, or a numpy.random.SeedSequence")
-    if seed < 0:
-        raise InputError("seed", seed, "at least 0")
-    return np.random.SeedSequence(int(seed))
+    return np.random.SeedSequence(check_whole("seed", seed, 0))
+
+
+def check_whole(name: str, value: Any, least: int) -> int:
+    """Return ``value`` as an int; it must be a whole number of at least ``least`` (3e3 is one, True is not)."""
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    if not number.is_integer():
+        raise InputTypeError(name, repr(value), "a whole number")
+    if number < least:
+        raise InputError(name, value, f"at least {least}")
+    return int(value)
 
 
 def check_scalar_or_array(

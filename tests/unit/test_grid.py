@@ -159,7 +159,8 @@ def test_a_seed_draws_the_same_however_often():
     first, second = (check_seed(root).spawn(2)[1].generate_state(2) for _ in range(2))
     assert np.array_equal(first, second)
     assert root.n_children_spawned == 0
-    assert np.array_equal(check_seed(np.int32(3)).generate_state(2), np.random.SeedSequence(3).generate_state(2))
+    for three in 3, np.int32(3), 3.0:
+        assert np.array_equal(check_seed(three).generate_state(2), np.random.SeedSequence(3).generate_state(2))
     noise = [correlated_noise(CubeGrid((2, 16, 16), 1.0, 10.0), Beam(4.0), 1.0, root) for _ in range(2)]
     assert np.array_equal(*noise)
 
